@@ -1,0 +1,42 @@
+#!/bin/sh
+# Sets up everything a make target needs: npm packages, the build, and the Debian packages named as arguments' groups.
+# Usage: scripts/setup.sh [lab] [peers] [browser]
+# What is missing is listed before it is installed; without root or sudo the one command to run is printed, exit 2.
+set -eu
+cd "$(dirname "$0")/.."
+
+# group: package:proof, where proof is a program or file that shows that it is there
+lab='iptables:iptables ipset:ipset ipvsadm:ipvsadm conntrack:conntrack nftables:nft iproute2:ip iputils-ping:ping kmod:modprobe user-mode-linux:linux.uml frr:/usr/lib/frr/bgpd kubernetes-client:kubectl tcpdump:tcpdump netcat-openbsd:nc'
+peers='frr:/usr/lib/frr/bgpd bird2:bird gobgpd:gobgpd exabgp:exabgp tshark:tshark'
+browser='chromium:chromium'
+
+missing=''
+for group in "$@"; do
+  eval "entries=\$$group"
+  for entry in $entries; do
+    package=${entry%%:*} proof=${entry#*:}
+    case $proof in
+      /*) [ -e "$proof" ] && continue ;;
+      *) PATH=$PATH:/usr/sbin:/sbin command -v "$proof" >/dev/null 2>&1 && continue ;;
+    esac
+    case " $missing " in *" $package "*) ;; *) missing="$missing $package" ;; esac
+  done
+done
+
+if [ -n "$missing" ]; then
+  echo "Debian packages needed and missing:$missing"
+  install="env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends$missing"
+  if [ "$(id -u)" = 0 ]; then as=''; elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then as='sudo'; else
+    echo "Neither root nor sudo without a password. Run this once, then call make again:"
+    echo "  sudo sh -c 'apt-get update && $install'"
+    exit 2
+  fi
+  $as apt-get update -qq && $as $install || { echo "Installing failed; see above."; exit 2; }
+fi
+
+# The lock file is newer than what is installed: install anew.
+if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+  echo 'npm ci'
+  npm ci --no-fund --no-audit --loglevel=error
+  touch node_modules/.package-lock.json
+fi

@@ -1,0 +1,15 @@
+#!/bin/sh
+# What CI runs: types, lint, build, then every project of vitest. Ends with one line `N passed, N failed`.
+set -eu
+cd "$(dirname "$0")/.."
+npm run typecheck
+npm run lint
+npm run build
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+status=0
+npm exec -- vitest run --reporter=default --reporter=json --outputFile.json="$out" || status=$?
+node -e '
+const r = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
+console.log(`${r.numPassedTests} passed, ${r.numFailedTests + (r.numFailedTestSuites && !r.numFailedTests ? 1 : 0)} failed`);' "$out"
+exit $status

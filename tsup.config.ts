@@ -1,0 +1,19 @@
+// Bundles each public subpath into one ESM file; shared code goes into chunks, so that state and classes exist once.
+// Declarations come from `tsc -p tsconfig.build.json`.
+import { defineConfig } from 'tsup';
+
+const subpaths = ['net', 'kernel', 'informers', 'bgp', 'routing', 'ipvs', 'firewall', 'ingress', 'testing'];
+
+export default defineConfig({
+  entry: Object.fromEntries([
+    ['index', 'src/index.ts'],
+    ...subpaths.map((name) => [`${name}/index`, `src/${name}/index.ts`]),
+  ]),
+  format: 'esm',
+  target: 'node22',
+  platform: 'node',
+  splitting: true,
+  sourcemap: false,
+  clean: true,
+  dts: false,
+});

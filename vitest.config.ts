@@ -1,0 +1,32 @@
+import { defineConfig } from 'vitest/config';
+
+const alias = [
+  { find: /^kube-router-sdk$/, replacement: new URL('src/index.ts', import.meta.url).pathname },
+  { find: /^kube-router-sdk\/([a-z]+)$/, replacement: new URL('src/$1/index.ts', import.meta.url).pathname },
+];
+
+/** One project per level of proof; see CONTRIBUTING. */
+const project = (name: string, include: string[], testTimeout: number) => ({
+  resolve: { alias },
+  test: {
+    name,
+    include,
+    testTimeout,
+    hookTimeout: testTimeout,
+    pool: 'forks' as const,
+    exclude: ['**/node_modules/**', '**/dist/**'],
+  },
+});
+
+export default defineConfig({
+  test: {
+    maxWorkers: 2,
+    projects: [
+      project('pure', ['src/**/*.test.ts', 'examples/**/*.test.ts'], 20_000),
+      project('netns', ['test/netns/**/*.test.ts'], 120_000),
+      project('kernel', ['test/kernel/**/*.test.ts'], 300_000),
+      project('peers', ['test/peers/**/*.test.ts'], 120_000),
+      project('package', ['test/package/**/*.test.ts'], 300_000),
+    ],
+  },
+});
