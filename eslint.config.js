@@ -2,7 +2,7 @@ import tseslint from 'typescript-eslint';
 import rxjsX from 'eslint-plugin-rxjs-x';
 
 export default tseslint.config(
-  { ignores: ['**/dist/**', 'docs-dist/**', 'coverage/**', '**/*.cjs'] },
+  { ignores: ['**/dist/**', 'docs-dist/**', 'coverage/**', '**/*.cjs', '**/*.config.ts', '**/*.config.js'] },
   {
     files: ['**/*.ts'],
     extends: [...tseslint.configs.recommendedTypeChecked, rxjsX.configs.recommended],
@@ -20,7 +20,6 @@ export default tseslint.config(
     },
   },
   {
-    files: ['**/*.config.ts'],
     rules: { 'no-restricted-syntax': 'off' },
     extends: [tseslint.configs.disableTypeChecked],
   },
