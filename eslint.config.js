@@ -19,10 +19,6 @@ export default tseslint.config(
       ],
     },
   },
-  {
-    rules: { 'no-restricted-syntax': 'off' },
-    extends: [tseslint.configs.disableTypeChecked],
-  },
   { files: ['**/*.js'], extends: [tseslint.configs.disableTypeChecked] },
   {
     files: ['**/*.test.ts', 'test/**/*.ts'],
