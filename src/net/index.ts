@@ -36,3 +36,36 @@ export {
   parseSloppyPrefix,
   tryParsePrefix,
 } from './prefix.ts';
+export type { LpmEntry, LpmTrie } from './lpm.ts';
+export { createLpmTrie } from './lpm.ts';
+export type { AddressRange, IntervalSet, IntervalSet4, IntervalSet6 } from './intervals.ts';
+export {
+  allIntervals,
+  complementIntervals,
+  countIntervals,
+  emptyIntervals,
+  equalIntervals,
+  intersectIntervals,
+  intervalsContain,
+  intervalsCover,
+  intervalsFromPrefixes,
+  intervalsFromRanges,
+  intervalsOverlap,
+  rangeOfPrefix,
+  rangesOfIntervals,
+  subtractIntervals,
+  toPrefixes,
+  unionIntervals,
+} from './intervals.ts';
+export type { Block4 } from './ranges.ts';
+export {
+  describeBlock,
+  formatRange,
+  parseRange,
+  parseRanges,
+  rangeAt,
+  rangeSize,
+  rangesOverlap,
+  tryParseRange,
+  usableRange,
+} from './ranges.ts';
