@@ -1,0 +1,43 @@
+/**
+ * Flags beyond kube-router's: other sources of objects, the administration socket, files, and what single commands take.
+ */
+import { bool, checkAddress, choice, integer, paths, text } from './values.ts';
+
+export const ownFlags = {
+  config: text('', 'YAML configuration file; environment and flags override it.', { metavar: 'file' }),
+  manifests: paths('File or folder of Kubernetes YAML or JSON to use instead of an API server; repeatable, watched.'),
+  output: choice(['text', 'json'], 'text', 'Form of the answer on standard output.'),
+  'admin-address': text('127.0.0.1', 'Address of the web page.', { metavar: 'ip', check: checkAddress }),
+  'admin-port': integer(0, [0, 65535], 'Port of the web page; 0: none.', { metavar: 'port' }),
+  'run-dir': text(
+    '/run/kube-router-sdk',
+    'Folder of the administration socket and of the record of what was applied.',
+    {
+      metavar: 'dir',
+      check: checkAbsolute,
+    },
+  ),
+  'state-dir': text('/var/lib/kube-router-sdk', 'Folder of the snapshot of the last good objects.', {
+    metavar: 'dir',
+    check: checkAbsolute,
+  }),
+  'trust-netns-annotation': bool(
+    false,
+    'Enter the network namespace that the pod annotation kube-router.io/netns names.',
+  ),
+};
+
+export const commandFlags = {
+  once: bool(false, 'run: one full pass, verified, then exit.'),
+  watch: bool(false, 'status: print again at every change.'),
+  'dry-run': bool(false, 'cleanup: list what would be removed.'),
+  adopt: choice(['', 'kube-router'], '', 'cleanup: also remove what this other program left.', { metavar: 'program' }),
+  from: text('', 'explain: source, namespace/pod or address.', { metavar: 'endpoint' }),
+  to: text('', 'explain: destination, namespace/pod or address.', { metavar: 'endpoint' }),
+  port: integer(0, [0, 65535], 'explain: destination port.', { metavar: 'port' }),
+  protocol: choice(['tcp', 'udp', 'sctp', 'icmp'], 'tcp', 'explain: protocol.'),
+};
+
+function checkAbsolute(value: string): string | undefined {
+  return /^\/./.test(value) ? undefined : `'${value}' is not an absolute path`;
+}

@@ -1,0 +1,31 @@
+/**
+ * The log: one JSON line an event on standard error, so that standard output stays the answer of the call.
+ * Nothing secret reaches it: values of secret flags are never logged, and what looks like one is censored by name.
+ */
+import { destination, pino, stdTimeFunctions, type Logger } from 'pino';
+
+/** The agent's logger. */
+export type Log = Logger;
+
+/** What decides how much is said. */
+export interface LogOptions {
+  /** klog's verbosity: 0 info, 1 debug, 2 and more trace. */
+  readonly verbosity: number;
+  /** Only warnings and errors, for commands whose answer is a report. */
+  readonly quiet: boolean;
+}
+
+/** Makes the logger; the node's name is on every line. */
+export function createLog(options: LogOptions, node: string): Log {
+  const level = options.verbosity >= 2 ? 'trace' : options.verbosity === 1 ? 'debug' : options.quiet ? 'warn' : 'info';
+  return pino(
+    {
+      level,
+      base: { node },
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: ['password', '*.password', 'token', '*.token'], censor: '[secret]' },
+    },
+    destination({ dest: 2, sync: true }),
+  );
+}
