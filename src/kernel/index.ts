@@ -3,3 +3,7 @@
  * @module kernel
  */
 export type * from './types.ts';
+export type { Clock } from './clock.ts';
+export { systemClock } from './clock.ts';
+export type { CommandRecord, RunnerOptions, SystemRunner } from './runner.ts';
+export { createRunner } from './runner.ts';

@@ -18,6 +18,8 @@ export interface Command {
   readonly timeoutMs?: number;
   /** Exit codes that are an answer rather than a failure, besides 0. */
   readonly okExitCodes?: readonly number[];
+  /** The input holds a secret: it appears in no record and no error. @defaultValue false */
+  readonly secret?: boolean;
 }
 
 /** What a child process said. */
@@ -34,6 +36,33 @@ export interface Runner {
    * @throws SdkError `COMMAND_FAILED` | `COMMAND_NOT_FOUND` | `COMMAND_TIMEOUT` | `ABORTED` | `PERMISSION_DENIED`
    */
   run(command: Command, options?: { readonly signal?: AbortSignal }): Promise<CommandResult>;
+}
+
+/** A child process that stays: `ip monitor`, `ip -batch -` kept open. */
+export interface RunningProcess {
+  /** Writes to standard input; rejects once the process has ended. */
+  write(text: string): Promise<void>;
+  /** Ends it: SIGTERM, then SIGKILL. Resolves when it is gone. */
+  close(): Promise<void>;
+  /** Settles when it ends, by itself or by `close()`; `stdout` is empty, `stderr` its last lines. Never rejects. */
+  readonly exited: Promise<CommandResult>;
+}
+
+/** What to do with the output of a {@link RunningProcess}. */
+export interface StartOptions {
+  /** Called with text as it comes; not cut at line ends. */
+  readonly onStdout?: (text: string) => void;
+  readonly onStderr?: (text: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A runner that can also keep a process open. */
+export interface StreamingRunner extends Runner {
+  /**
+   * Starts a process and returns when it runs; `input`, `timeoutMs` and `okExitCodes` of the command are not used.
+   * @throws SdkError `COMMAND_NOT_FOUND` | `ABORTED`
+   */
+  start(command: Command, options?: StartOptions): Promise<RunningProcess>;
 }
 
 /** What should be, at one moment. */

@@ -1,0 +1,309 @@
+/**
+ * The one door to the kernel: runs system tools as child processes and turns whatever goes wrong into one kind of error.
+ * Nothing else in the package spawns. It fixes the language (LC_ALL=C) that the parsers expect, the folders that programs come
+ * from, time and output limits, how many run at once, and the network namespace; a failed batch names its line.
+ * execa is loaded with the first command, so that importing this package stays cheap.
+ */
+import { accessSync, constants } from 'node:fs';
+import type { Readable, Writable } from 'node:stream';
+import type { Options } from 'execa';
+import type { Observable } from 'rxjs';
+import { Subject } from 'rxjs';
+import { SdkError } from '../net/errors.ts';
+import { classifyFailure, findFailingLine, isTransient } from './failing-line.ts';
+import type { Command, CommandResult, RunningProcess, StartOptions, StreamingRunner } from './types.ts';
+
+/** Options of {@link createRunner}. */
+export interface RunnerOptions {
+  /** Network namespace of every command that names none, a path such as `/run/netns/node-1`. @defaultValue the caller's own */
+  readonly netns?: string;
+  /** How many children run at once; more wait their turn. @defaultValue 4 */
+  readonly concurrency?: number;
+  /** Milliseconds until a command is killed that sets no limit of its own. @defaultValue 30000 */
+  readonly timeoutMs?: number;
+  /** Milliseconds from SIGTERM to SIGKILL. @defaultValue 2000 */
+  readonly forceKillAfterMs?: number;
+  /** Most bytes that a command may print. @defaultValue 268435456 */
+  readonly maxBufferBytes?: number;
+  /** Folders that programs are looked up in. @defaultValue the system's `sbin` and `bin` folders */
+  readonly searchPath?: readonly string[];
+}
+
+/** One finished command, for an audit log. */
+export interface CommandRecord {
+  readonly command: Command;
+  /** Epoch milliseconds. */
+  readonly startedAt: number;
+  readonly durationMs: number;
+  /** Absent when it never ran or was killed. */
+  readonly exitCode?: number;
+  readonly error?: SdkError;
+}
+
+/** A runner that spawns, with a record of everything that it ran. */
+export interface SystemRunner extends StreamingRunner {
+  /** One record a command when it ends, in the order of their ends; never errors. */
+  readonly commands$: Observable<CommandRecord>;
+}
+
+const SEARCH_PATH = ['/usr/sbin', '/sbin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/local/bin'];
+/** Most characters of stderr that an error carries. */
+const STDERR_LIMIT = 4000;
+
+/** Lets so many in at once; the others wait in order. */
+function createGate(width: number): (signal?: AbortSignal) => Promise<() => void> {
+  let inside = 0;
+  const waiting: (() => void)[] = [];
+  const leave = (): void => {
+    const next = waiting.shift();
+    if (next === undefined) inside--;
+    else next();
+  };
+  return async (signal) => {
+    if (inside < width) inside++;
+    else {
+      await new Promise<void>((resolve, reject) => {
+        const enter = (): void => {
+          signal?.removeEventListener('abort', abort);
+          resolve();
+        };
+        const abort = (): void => {
+          waiting.splice(waiting.indexOf(enter), 1);
+          reject(aborted());
+        };
+        waiting.push(enter);
+        signal?.addEventListener('abort', abort, { once: true });
+      });
+    }
+    return leave;
+  };
+}
+
+function aborted(command?: Command): SdkError {
+  return new SdkError(command === undefined ? 'ended before it ran' : `${command.file} was ended`, { code: 'ABORTED' });
+}
+
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
+}
+
+function describe(command: Command): Record<string, unknown> {
+  const where = command.netns === undefined ? {} : { netns: command.netns };
+  return { file: command.file, args: command.args, ...where };
+}
+
+/** The error of a command that ended with a code that is no answer. */
+function failure(command: Command, exitCode: number, stderr: string): SdkError {
+  const line = findFailingLine(stderr);
+  const text = line === undefined || command.secret === true ? undefined : command.input?.split('\n')[line - 1];
+  const first = stderr.split('\n').find((one) => one.trim() !== '') ?? 'no message';
+  const at = line === undefined ? '' : ` at line ${line}${text === undefined ? '' : ` "${text}"`}`;
+  const name = [command.file, ...command.args].join(' ');
+  return new SdkError(`${name} exited with ${exitCode}${at}: ${first.trim()}`, {
+    code: classifyFailure(stderr),
+    retryable: isTransient(stderr),
+    details: {
+      ...describe(command),
+      exitCode,
+      stderr: stderr.slice(0, STDERR_LIMIT),
+      ...(line === undefined ? {} : { line }),
+      ...(text === undefined ? {} : { lineText: text }),
+    },
+  });
+}
+
+/** Makes the {@link SystemRunner} of this machine. */
+export function createRunner(options: RunnerOptions = {}): SystemRunner {
+  const searchPath = options.searchPath ?? SEARCH_PATH;
+  const found = new Map<string, string>();
+  const enter = createGate(options.concurrency ?? 4);
+  const records = new Subject<CommandRecord>();
+
+  function locate(file: string): string {
+    const known = found.get(file);
+    if (known !== undefined) return known;
+    for (const path of file.startsWith('/') ? [file] : searchPath.map((folder) => `${folder}/${file}`)) {
+      try {
+        accessSync(path, constants.X_OK);
+        found.set(file, path);
+        return path;
+      } catch {
+        // not here: the next folder
+      }
+    }
+    throw new SdkError(`${file} is not installed`, { code: 'COMMAND_NOT_FOUND', details: { file, searchPath } });
+  }
+
+  /** The program and arguments to spawn: through nsenter when the command belongs into another network namespace. */
+  function resolve(command: Command): readonly [string, readonly string[]] {
+    const program = locate(command.file);
+    const netns = command.netns ?? options.netns;
+    if (netns === undefined) return [program, command.args];
+    return [locate('nsenter'), [`--net=${netns}`, '--', program, ...command.args]];
+  }
+
+  const common = {
+    env: { LC_ALL: 'C', PATH: searchPath.join(':') },
+    extendEnv: false,
+    reject: false,
+    stripFinalNewline: false,
+    forceKillAfterDelay: options.forceKillAfterMs ?? 2000,
+  } as const satisfies Options;
+
+  async function spawn(command: Command, signal: AbortSignal | undefined): Promise<CommandResult> {
+    const [program, args] = resolve(command);
+    const { execa } = await import('execa');
+    const timeoutMs = command.timeoutMs ?? options.timeoutMs ?? 30_000;
+    const child = execa(program, args, {
+      ...common,
+      timeout: timeoutMs,
+      maxBuffer: options.maxBufferBytes ?? 256 * 1024 * 1024,
+      ...(command.input === undefined ? { stdin: 'ignore' as const } : { input: command.input }),
+      ...(signal === undefined ? {} : { cancelSignal: signal }),
+    });
+    const release = releasePipes(child, common.forceKillAfterDelay, timeoutMs, signal);
+    const result = await child.finally(release);
+    const { stdout, stderr, durationMs, exitCode } = result;
+    if (result.isCanceled) throw aborted(command);
+    if (result.timedOut) {
+      throw new SdkError(`${command.file} was killed after ${timeoutMs} ms`, {
+        code: 'COMMAND_TIMEOUT',
+        retryable: true,
+        details: { ...describe(command), timeoutMs, stderr: stderr.slice(0, STDERR_LIMIT) },
+      });
+    }
+    if (result.isMaxBuffer) {
+      throw new SdkError(`${command.file} printed more than the limit`, {
+        code: 'COMMAND_FAILED',
+        details: describe(command),
+      });
+    }
+    if (exitCode === undefined) {
+      // It never started, or a signal from elsewhere ended it.
+      const why = result.signal ?? (result.cause instanceof Error ? result.cause.message : 'did not start');
+      const denied = /EACCES|EPERM/.test(why);
+      throw new SdkError(`${command.file} ended without an exit code: ${why}`, {
+        code: denied ? 'PERMISSION_DENIED' : 'COMMAND_FAILED',
+        retryable: !denied,
+        cause: result.cause,
+        details: { ...describe(command), stderr: stderr.slice(0, STDERR_LIMIT) },
+      });
+    }
+    // A tool that stops reading early breaks the pipe of its input (EPIPE); its exit code says whether that was a failure.
+    if (exitCode !== 0 && command.okExitCodes?.includes(exitCode) !== true) throw failure(command, exitCode, stderr);
+    return { exitCode, stdout, stderr, durationMs };
+  }
+
+  return {
+    commands$: records.asObservable(),
+
+    async run(command, { signal } = {}) {
+      if (isAborted(signal)) throw aborted(command);
+      const leave = await enter(signal);
+      const startedAt = Date.now();
+      const begun = performance.now();
+      const record = (outcome: { exitCode?: number; error?: SdkError }): void => {
+        if (!records.observed) return;
+        const { input: _input, ...shown } = command;
+        records.next({
+          command: command.secret === true ? shown : command,
+          startedAt,
+          durationMs: performance.now() - begun,
+          ...outcome,
+        });
+      };
+      try {
+        const result = await spawn(command, signal);
+        record({ exitCode: result.exitCode });
+        return result;
+      } catch (cause) {
+        const error =
+          cause instanceof SdkError
+            ? cause
+            : new SdkError(`${command.file} could not be run`, { code: 'COMMAND_FAILED', cause });
+        const { exitCode } = error.details;
+        record({ error, ...(typeof exitCode === 'number' ? { exitCode } : {}) });
+        throw error;
+      } finally {
+        leave();
+      }
+    },
+
+    async start(command, startOptions = {}) {
+      if (isAborted(startOptions.signal)) throw aborted(command);
+      const [program, args] = resolve(command);
+      const { execa } = await import('execa');
+      if (isAborted(startOptions.signal)) throw aborted(command);
+      const child = execa(program, args, { ...common, stdin: 'pipe', buffer: false, encoding: 'utf8' });
+      return attach(child, startOptions);
+    },
+  };
+}
+
+/**
+ * Lets go of a killed child's output after a while: a grandchild that lives on would hold the pipes, and the caller, open.
+ * Returns what takes the timers back.
+ */
+function releasePipes(
+  child: { readonly stdout: Readable; readonly stderr: Readable },
+  forceKillAfterMs: number,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): () => void {
+  const timers: NodeJS.Timeout[] = [];
+  const destroy = (): void => void [child.stdout, child.stderr].map((stream) => stream.destroy());
+  const later = (ms: number): void => void timers.push(setTimeout(destroy, ms + forceKillAfterMs + 200).unref());
+  const abort = (): void => later(0);
+  later(timeoutMs);
+  signal?.addEventListener('abort', abort, { once: true });
+  return () => {
+    signal?.removeEventListener('abort', abort);
+    timers.forEach((timer) => clearTimeout(timer));
+  };
+}
+
+/** What of execa's child the long-lived form uses. */
+interface Child extends PromiseLike<{ readonly exitCode?: number | undefined }> {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  kill(signal: 'SIGTERM'): boolean;
+}
+
+/** Wraps a child that stays. */
+function attach(child: Child, options: StartOptions): RunningProcess {
+  const begun = performance.now();
+  let tail = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => options.onStdout?.(text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    tail = (tail + text).slice(-STDERR_LIMIT);
+    options.onStderr?.(text);
+  });
+  // Without a listener an EPIPE of a child that has just ended would end this process as well.
+  child.stdin.on('error', () => undefined);
+  const abort = (): void => void child.kill('SIGTERM');
+  options.signal?.addEventListener('abort', abort, { once: true });
+  const ended = (exitCode = -1): CommandResult => {
+    options.signal?.removeEventListener('abort', abort);
+    return { exitCode, stdout: '', stderr: tail, durationMs: performance.now() - begun };
+  };
+  const exited = Promise.resolve(child).then(
+    (result) => ended(result.exitCode),
+    () => ended(),
+  );
+  return {
+    exited,
+    write: (text) =>
+      new Promise((resolve, reject) => {
+        child.stdin.write(text, (cause) => {
+          if (!cause) resolve();
+          else reject(new SdkError('the process has ended', { code: 'COMMAND_FAILED', retryable: true, cause }));
+        });
+      }),
+    async close() {
+      child.stdin.end();
+      child.kill('SIGTERM');
+      await exited;
+    },
+  };
+}
