@@ -1,0 +1,486 @@
+/**
+ * Reads a block of path attributes and judges it by RFC 7606: what is wrong, and what the strongest of it leads to.
+ * It goes on after a wrong attribute, because the routes to withdraw may lie behind it; it stops only where the block can
+ * no longer be cut. Nothing throws, whatever the octets.
+ * Stands on as-path.ts, mp.ts and findings.ts; sessions call it once for each distinct block.
+ */
+import { textOf4, u16, u32 } from '../bytes.ts';
+import { AS_TRANS, AttributeCode, AttributeFlag, NotificationCode, UpdateError } from '../constants.ts';
+import type {
+  Aggregator,
+  AsPathSegment,
+  AttributeContext,
+  AttributesResult,
+  ExtendedCommunity,
+  LargeCommunity,
+  MpReach,
+  MpUnreach,
+  PathAttributes,
+  RawAttribute,
+  Reaction,
+} from '../types.ts';
+import { decodeAsPath, isConfedSegment, mergeAs4Path } from './as-path.ts';
+import { type AttributeSpan, createFindings, type Findings, report, reportAttribute } from './findings.ts';
+import { decodeMpReach, decodeMpUnreach, isHostAddress4 } from './mp.ts';
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+const OPTIONAL = AttributeFlag.optional;
+const TRANSITIVE = AttributeFlag.transitive;
+const WELL_KNOWN = TRANSITIVE;
+const OPTIONAL_TRANSITIVE = OPTIONAL | TRANSITIVE;
+
+/** Optional and Transitive bits of the attributes known here; -1 for unknown ones. */
+const EXPECTED_FLAGS = new Int16Array(256).fill(-1);
+for (const [code, flags] of [
+  [AttributeCode.origin, WELL_KNOWN],
+  [AttributeCode.asPath, WELL_KNOWN],
+  [AttributeCode.nextHop, WELL_KNOWN],
+  [AttributeCode.med, OPTIONAL],
+  [AttributeCode.localPref, WELL_KNOWN],
+  [AttributeCode.atomicAggregate, WELL_KNOWN],
+  [AttributeCode.aggregator, OPTIONAL_TRANSITIVE],
+  [AttributeCode.communities, OPTIONAL_TRANSITIVE],
+  [AttributeCode.originatorId, OPTIONAL],
+  [AttributeCode.clusterList, OPTIONAL],
+  [AttributeCode.mpReach, OPTIONAL],
+  [AttributeCode.mpUnreach, OPTIONAL],
+  [AttributeCode.extendedCommunities, OPTIONAL_TRANSITIVE],
+  [AttributeCode.as4Path, OPTIONAL_TRANSITIVE],
+  [AttributeCode.as4Aggregator, OPTIONAL_TRANSITIVE],
+  [AttributeCode.ipv6ExtendedCommunities, OPTIONAL_TRANSITIVE],
+  [AttributeCode.aigp, OPTIONAL],
+  [AttributeCode.largeCommunities, OPTIONAL_TRANSITIVE],
+  [AttributeCode.otc, OPTIONAL_TRANSITIVE],
+] as const) {
+  EXPECTED_FLAGS[code] = flags;
+}
+
+const NAMES = new Map<number, string>(
+  Object.entries(AttributeCode).map(([name, code]) => [
+    code,
+    name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase(),
+  ]),
+);
+
+/** The name of an attribute for people, e.g. `LOCAL_PREF`; `attribute N` when it has none here. */
+export function attributeName(code: number): string {
+  return NAMES.get(code) ?? `attribute ${code}`;
+}
+
+const ORIGINS = ['igp', 'egp', 'incomplete'] as const;
+
+/** What a block is read into before it is handed out. */
+interface Reading {
+  readonly context: AttributeContext;
+  readonly findings: Findings;
+  readonly attributes: Writable<PathAttributes>;
+  readonly unknown: RawAttribute[];
+  readonly partial: number[];
+  as4Path?: AsPathSegment[];
+  as4Aggregator?: Aggregator;
+  mpReach?: MpReach;
+  mpUnreach?: MpUnreach;
+  /** An MP_REACH_NLRI with routes was there, whether or not its family was negotiated. */
+  reachable: boolean;
+}
+
+function lengthFault(reading: Reading, span: AttributeSpan, reaction: Reaction, section: string): void {
+  const reason = `${attributeName(span.code)} of ${span.length} octets (RFC ${section})`;
+  reportAttribute(reading.findings, span, 'attribute-length', reaction, UpdateError.attributeLength, reason);
+}
+
+function valueFault(reading: Reading, span: AttributeSpan, reaction: Reaction, subcode: number, what: string): void {
+  reportAttribute(reading.findings, span, 'attribute-value', reaction, subcode, `${attributeName(span.code)}: ${what}`);
+}
+
+function unexpectedFault(reading: Reading, span: AttributeSpan, section: string): void {
+  const reason = `${attributeName(span.code)} from this kind of peer is left out (RFC ${section})`;
+  reportAttribute(reading.findings, span, 'attribute-unexpected', 'discard', UpdateError.unspecific, reason);
+}
+
+/** Whether the value is a run of one or more items of `size` octets. */
+function isRun(reading: Reading, span: AttributeSpan, size: number, section: string): boolean {
+  if (span.length > 0 && span.length % size === 0) return true;
+  lengthFault(reading, span, 'withdraw', section);
+  return false;
+}
+
+function readWords({ bytes, at, length }: AttributeSpan): number[] {
+  const words = new Array<number>(length >>> 2);
+  for (let index = 0; index < words.length; index++) words[index] = u32(bytes, at + index * 4);
+  return words;
+}
+
+function readOrigin(reading: Reading, span: AttributeSpan): void {
+  if (span.length !== 1) return lengthFault(reading, span, 'withdraw', '7606 section 7.1');
+  const value = span.bytes[span.at] ?? 255;
+  const origin = ORIGINS[value];
+  if (origin !== undefined) reading.attributes.origin = origin;
+  else valueFault(reading, span, 'withdraw', UpdateError.invalidOrigin, `value ${value} (RFC 7606 section 7.1)`);
+}
+
+function readAsPath(reading: Reading, span: AttributeSpan): void {
+  const { context } = reading;
+  const path = decodeAsPath(span.bytes, span.at, span.length, context.fourOctetAs === false ? 2 : 4);
+  const malformed = (what: string): void =>
+    valueFault(reading, span, 'withdraw', UpdateError.malformedAsPath, `${what} (RFC 7606 section 7.2)`);
+  if (typeof path === 'string') return malformed(path);
+  if (context.peerType === 'ebgp' && path.some(isConfedSegment)) {
+    return malformed('confederation segment from outside the confederation');
+  }
+  if (context.asSets === 'withdraw' && path.some(({ type }) => type === 'set' || type === 'confed-set')) {
+    return valueFault(reading, span, 'withdraw', UpdateError.malformedAsPath, 'AS_SET (RFC 9774 section 3)');
+  }
+  reading.attributes.asPath = path;
+}
+
+function readNextHop(reading: Reading, span: AttributeSpan): void {
+  if (span.length !== 4) return lengthFault(reading, span, 'withdraw', '7606 section 7.3');
+  const text = textOf4(span.bytes, span.at);
+  if (isHostAddress4(u32(span.bytes, span.at))) {
+    reading.attributes.nextHop = text;
+    return;
+  }
+  const reason = `NEXT_HOP ${text} is no host address (RFC 4271 section 6.3, RFC 7606 section 3 e)`;
+  reportAttribute(reading.findings, span, 'next-hop', 'withdraw', UpdateError.invalidNextHop, reason);
+}
+
+function readAggregator(reading: Reading, span: AttributeSpan): void {
+  const wide = reading.context.fourOctetAs !== false;
+  if (span.length !== (wide ? 8 : 6)) return lengthFault(reading, span, 'discard', '7606 section 7.7');
+  const asn = wide ? u32(span.bytes, span.at) : u16(span.bytes, span.at);
+  if (asn === 0)
+    return valueFault(reading, span, 'discard', UpdateError.optionalAttribute, 'AS 0 (RFC 7607 section 2)');
+  reading.attributes.aggregator = { asn, address: textOf4(span.bytes, span.at + (wide ? 4 : 2)) };
+}
+
+function readAs4Path(reading: Reading, span: AttributeSpan): void {
+  if (reading.context.fourOctetAs !== false) return unexpectedFault(reading, span, '6793 section 4.1');
+  const path = decodeAsPath(span.bytes, span.at, span.length, 4);
+  if (typeof path !== 'string' && path.length > 0) reading.as4Path = path;
+  else {
+    const what = `${typeof path === 'string' ? path : 'empty'} (RFC 6793 section 6)`;
+    valueFault(reading, span, 'discard', UpdateError.optionalAttribute, what);
+  }
+}
+
+function readAs4Aggregator(reading: Reading, span: AttributeSpan): void {
+  if (reading.context.fourOctetAs !== false) return unexpectedFault(reading, span, '6793 section 4.1');
+  if (span.length !== 8) return lengthFault(reading, span, 'discard', '6793 section 6');
+  const asn = u32(span.bytes, span.at);
+  if (asn === 0)
+    return valueFault(reading, span, 'discard', UpdateError.optionalAttribute, 'AS 0 (RFC 7607 section 2)');
+  reading.as4Aggregator = { asn, address: textOf4(span.bytes, span.at + 4) };
+}
+
+function readLargeCommunities(reading: Reading, span: AttributeSpan): void {
+  if (!isRun(reading, span, 12, '8092 section 6')) return;
+  const found: LargeCommunity[] = [];
+  const seen = new Set<string>();
+  for (let at = span.at; at < span.at + span.length; at += 12) {
+    const value = [u32(span.bytes, at), u32(span.bytes, at + 4), u32(span.bytes, at + 8)] as const;
+    // Duplicates are silently removed (RFC 8092 section 5).
+    const key = value.join(':');
+    if (seen.has(key)) continue;
+    seen.add(key);
+    found.push(value);
+  }
+  reading.attributes.largeCommunities = found;
+}
+
+function readExtendedCommunities(reading: Reading, span: AttributeSpan): void {
+  if (!isRun(reading, span, 8, '7606 section 7.14')) return;
+  const found: ExtendedCommunity[] = [];
+  for (let at = span.at; at < span.at + span.length; at += 8) {
+    found.push([u32(span.bytes, at), u32(span.bytes, at + 4)]);
+  }
+  reading.attributes.extendedCommunities = found;
+}
+
+function readAigp(reading: Reading, span: AttributeSpan): void {
+  const end = span.at + span.length;
+  const malformed = (): void =>
+    valueFault(reading, span, 'discard', UpdateError.optionalAttribute, 'malformed TLV (RFC 7311 section 3.2)');
+  let metric: bigint | undefined;
+  for (let at = span.at; at < end;) {
+    const size = at + 3 <= end ? u16(span.bytes, at + 1) : 0;
+    if (size < 3 || at + size > end) return malformed();
+    if (span.bytes[at] === 1) {
+      if (size !== 11) return malformed();
+      metric ??= (BigInt(u32(span.bytes, at + 3)) << 32n) | BigInt(u32(span.bytes, at + 7));
+    }
+    at += size;
+  }
+  if (metric !== undefined) reading.attributes.aigp = metric;
+  else malformed();
+}
+
+function readKnown(reading: Reading, span: AttributeSpan): void {
+  const { attributes, context } = reading;
+  switch (span.code) {
+    case AttributeCode.origin:
+      return readOrigin(reading, span);
+    case AttributeCode.asPath:
+      return readAsPath(reading, span);
+    case AttributeCode.nextHop:
+      return readNextHop(reading, span);
+    case AttributeCode.med:
+      if (span.length !== 4) return lengthFault(reading, span, 'withdraw', '7606 section 7.4');
+      attributes.med = u32(span.bytes, span.at);
+      return;
+    case AttributeCode.localPref:
+      if (context.peerType === 'ebgp') return unexpectedFault(reading, span, '7606 section 7.5');
+      if (span.length !== 4) return lengthFault(reading, span, 'withdraw', '7606 section 7.5');
+      attributes.localPref = u32(span.bytes, span.at);
+      return;
+    case AttributeCode.atomicAggregate:
+      if (span.length !== 0) return lengthFault(reading, span, 'discard', '7606 section 7.6');
+      attributes.atomicAggregate = true;
+      return;
+    case AttributeCode.aggregator:
+      return readAggregator(reading, span);
+    case AttributeCode.communities:
+      if (isRun(reading, span, 4, '7606 section 7.8')) attributes.communities = readWords(span);
+      return;
+    case AttributeCode.originatorId:
+      if (context.peerType === 'ebgp') return unexpectedFault(reading, span, '7606 section 7.9');
+      if (span.length !== 4) return lengthFault(reading, span, 'withdraw', '7606 section 7.9');
+      attributes.originatorId = u32(span.bytes, span.at);
+      return;
+    case AttributeCode.clusterList:
+      if (context.peerType === 'ebgp') return unexpectedFault(reading, span, '7606 section 7.10');
+      if (isRun(reading, span, 4, '7606 section 7.10')) attributes.clusterList = readWords(span);
+      return;
+    case AttributeCode.extendedCommunities:
+      return readExtendedCommunities(reading, span);
+    case AttributeCode.as4Path:
+      return readAs4Path(reading, span);
+    case AttributeCode.as4Aggregator:
+      return readAs4Aggregator(reading, span);
+    case AttributeCode.ipv6ExtendedCommunities: {
+      if (!isRun(reading, span, 20, '7606 section 7.15')) return;
+      const found: Uint8Array[] = [];
+      for (let at = span.at; at < span.at + span.length; at += 20) found.push(span.bytes.slice(at, at + 20));
+      attributes.ipv6ExtendedCommunities = found;
+      return;
+    }
+    case AttributeCode.aigp:
+      return readAigp(reading, span);
+    case AttributeCode.largeCommunities:
+      return readLargeCommunities(reading, span);
+    case AttributeCode.otc:
+      if (span.length !== 4) return lengthFault(reading, span, 'withdraw', '9234 section 5');
+      attributes.otc = u32(span.bytes, span.at);
+      return;
+    default:
+  }
+}
+
+function readUnknown(reading: Reading, span: AttributeSpan): void {
+  if ((span.flags & OPTIONAL) === 0) {
+    const reason = `well-known attribute ${span.code} is not known (RFC 4271 section 6.3)`;
+    const { findings } = reading;
+    reportAttribute(findings, span, 'attribute-unrecognized', 'reset', UpdateError.unrecognizedWellKnown, reason);
+  } else if ((span.flags & TRANSITIVE) !== 0) {
+    // Non-transitive ones end here (RFC 4271 section 5).
+    const value = span.bytes.slice(span.at, span.at + span.length);
+    reading.unknown.push({ code: span.code, flags: span.flags & 0xe0, value });
+  }
+}
+
+/** Reads one attribute that is framed well. */
+function readAttribute(reading: Reading, span: AttributeSpan): void {
+  const expected = EXPECTED_FLAGS[span.code] ?? -1;
+  if (expected < 0) return readUnknown(reading, span);
+  const misflagged = (span.flags & OPTIONAL_TRANSITIVE) !== expected;
+  if (misflagged) {
+    // AIGP is ignored when malformed in any way (RFC 7311 section 3.2), the others follow RFC 7606 section 3 c.
+    const reaction = span.code === AttributeCode.aigp ? 'discard' : 'withdraw';
+    const reason = `${attributeName(span.code)} with flags 0x${span.flags.toString(16)} (RFC 7606 section 3 c)`;
+    reportAttribute(reading.findings, span, 'attribute-flags', reaction, UpdateError.attributeFlags, reason);
+  }
+  if (span.code === AttributeCode.mpReach) {
+    // Wrong flags hide no routes: they must be found to be withdrawn.
+    if (span.length > 5 + (span.bytes[span.at + 3] ?? 0)) reading.reachable = true;
+    const reach = decodeMpReach(span, reading.context, reading.findings);
+    if (reach !== undefined) reading.mpReach = reach;
+  } else if (span.code === AttributeCode.mpUnreach) {
+    const unreach = decodeMpUnreach(span, reading.context, reading.findings);
+    if (unreach !== undefined) reading.mpUnreach = unreach;
+  } else if (!misflagged) {
+    if ((span.flags & AttributeFlag.partial) !== 0 && expected === OPTIONAL_TRANSITIVE) reading.partial.push(span.code);
+    readKnown(reading, span);
+  }
+}
+
+function repeated(reading: Reading, span: AttributeSpan): void {
+  const { findings } = reading;
+  const { code } = span;
+  if (code !== AttributeCode.mpReach && code !== AttributeCode.mpUnreach) {
+    const reason = `${attributeName(code)} again: the first one counts (RFC 7606 section 3 g)`;
+    reportAttribute(findings, span, 'attribute-duplicate', 'discard', UpdateError.malformedAttributeList, reason);
+    return;
+  }
+  report(findings, {
+    code: 'attribute-duplicate',
+    reaction: 'reset',
+    attribute: code,
+    reason: `${attributeName(code)} twice (RFC 7606 section 3 g)`,
+    notification: {
+      code: NotificationCode.update,
+      subcode: UpdateError.malformedAttributeList,
+      data: new Uint8Array(0),
+    },
+  });
+}
+
+/** Cuts the block into attributes and reads each. */
+function readBlock(reading: Reading, bytes: Uint8Array, offset: number, end: number): void {
+  const seen = new Set<number>();
+  let start = offset;
+  while (start < end) {
+    const flags = bytes[start] ?? 0;
+    const wide = (flags & AttributeFlag.extendedLength) !== 0;
+    if (end - start < (wide ? 4 : 3)) {
+      const reason = `${end - start} octets left, too few for an attribute header (RFC 7606 section 4)`;
+      report(reading.findings, { code: 'attribute-header', reaction: 'withdraw', reason });
+      return;
+    }
+    const code = bytes[start + 1] ?? 0;
+    const length = wide ? u16(bytes, start + 2) : (bytes[start + 2] ?? 0);
+    const at = start + (wide ? 4 : 3);
+    if (at + length > end) {
+      const reason = `${attributeName(code)} runs over the attributes by ${at + length - end} octets (RFC 7606 section 4)`;
+      report(reading.findings, { code: 'attribute-overrun', reaction: 'withdraw', attribute: code, reason });
+      return;
+    }
+    const span = { bytes, code, flags, start, at, length };
+    if (seen.has(code)) repeated(reading, span);
+    else {
+      seen.add(code);
+      readAttribute(reading, span);
+    }
+    start = at + length;
+  }
+}
+
+function missing(reading: Reading, code: number): void {
+  report(reading.findings, {
+    code: 'attribute-missing',
+    reaction: 'withdraw',
+    attribute: code,
+    reason: `${attributeName(code)} is missing (RFC 7606 section 3 d)`,
+    notification: {
+      code: NotificationCode.update,
+      subcode: UpdateError.missingWellKnown,
+      data: Uint8Array.of(code),
+    },
+  });
+}
+
+/** What must be there for routes to be announced (RFC 4271 section 5, RFC 7606 section 3 d). */
+function checkMandatory(reading: Reading, hasNlri: boolean): void {
+  const { attributes, context, findings } = reading;
+  if (!hasNlri && (reading.mpReach === undefined || reading.mpReach.nlriLength === 0)) return;
+  const lacks = (code: number, value: unknown): void => {
+    // A malformed one has been reported; it is not missing too.
+    if (value === undefined && !findings.list.some(({ attribute }) => attribute === code)) missing(reading, code);
+  };
+  lacks(AttributeCode.origin, attributes.origin);
+  lacks(AttributeCode.asPath, attributes.asPath);
+  if (hasNlri) lacks(AttributeCode.nextHop, attributes.nextHop);
+  if (context.peerType === 'ibgp') lacks(AttributeCode.localPref, attributes.localPref);
+}
+
+/** Puts together what a two-octet speaker had to say in two pieces (RFC 6793 section 4.2.3). */
+function mergeFourOctets(reading: Reading): void {
+  const { attributes, as4Path, as4Aggregator } = reading;
+  const { aggregator, asPath } = attributes;
+  if (aggregator !== undefined && as4Aggregator !== undefined) {
+    // Somebody on the way aggregated without knowing four octets: both AS4 attributes are out of date.
+    if (aggregator.asn !== AS_TRANS) return;
+    attributes.aggregator = as4Aggregator;
+  }
+  if (asPath !== undefined && as4Path !== undefined) attributes.asPath = mergeAs4Path(asPath, as4Path);
+}
+
+/**
+ * Reads the attribute block of `length` octets at `offset`.
+ * `hasNlri` says whether the message has routes in its NLRI field (RFC 4271 section 4.3): they need NEXT_HOP and give
+ * treat-as-withdraw something to withdraw. With reaction `withdraw` all routes of the message are to be withdrawn, with
+ * `reset` the first finding of that reaction has the NOTIFICATION; routes themselves are judged by their own readers.
+ */
+export function decodeAttributes(
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  context: AttributeContext,
+  hasNlri: boolean,
+): AttributesResult {
+  const findings = createFindings();
+  const reading: Reading = { context, findings, attributes: {}, unknown: [], partial: [], reachable: hasNlri };
+  readBlock(reading, bytes, offset, offset + length);
+  checkMandatory(reading, hasNlri);
+  mergeFourOctets(reading);
+  if (!reading.reachable && findings.reaction === 'withdraw') {
+    // Nothing to withdraw although attributes announce something: the routes may be what was lost.
+    report(findings, {
+      code: 'no-reachable-nlri',
+      reaction: 'reset',
+      reason: 'malformed attributes without routes (RFC 7606 section 5.2)',
+      notification: {
+        code: NotificationCode.update,
+        subcode: UpdateError.malformedAttributeList,
+        data: new Uint8Array(0),
+      },
+    });
+  }
+  if (reading.unknown.length > 0) {
+    reading.attributes.unknown = reading.unknown.sort((a, b) => a.code - b.code);
+  }
+  if (reading.partial.length > 0) reading.attributes.partial = reading.partial;
+  return {
+    attributes: reading.attributes,
+    ...(reading.mpReach === undefined ? {} : { mpReach: reading.mpReach }),
+    ...(reading.mpUnreach === undefined ? {} : { mpUnreach: reading.mpUnreach }),
+    reaction: findings.reaction,
+    findings: findings.list,
+  };
+}
+
+/** Where MP_REACH_NLRI and MP_UNREACH_NLRI lie in a block; offsets are of the flags octet, -1 when absent. */
+export interface MpSpans {
+  reachStart: number;
+  reachEnd: number;
+  unreachStart: number;
+  unreachEnd: number;
+}
+
+/**
+ * Finds the MP attributes of a block without reading anything else, for those who intern the rest of the block by its octets.
+ * Returns `false` when the block cannot be cut or has one of them twice: then only {@link decodeAttributes} can say more.
+ */
+export function findMpAttributes(bytes: Uint8Array, offset: number, length: number, spans: MpSpans): boolean {
+  spans.reachStart = spans.reachEnd = spans.unreachStart = spans.unreachEnd = -1;
+  const end = offset + length;
+  let start = offset;
+  while (start < end) {
+    const wide = (bytes[start]! & AttributeFlag.extendedLength) !== 0;
+    if (end - start < (wide ? 4 : 3)) return false;
+    const code = bytes[start + 1]!;
+    const next = wide ? start + 4 + ((bytes[start + 2]! << 8) | bytes[start + 3]!) : start + 3 + bytes[start + 2]!;
+    if (next > end) return false;
+    if (code === AttributeCode.mpReach) {
+      if (spans.reachStart >= 0) return false;
+      spans.reachStart = start;
+      spans.reachEnd = next;
+    } else if (code === AttributeCode.mpUnreach) {
+      if (spans.unreachStart >= 0) return false;
+      spans.unreachStart = start;
+      spans.unreachEnd = next;
+    }
+    start = next;
+  }
+  return true;
+}
