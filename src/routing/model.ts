@@ -267,6 +267,23 @@ export function linkItem(fields: Omit<LinkItem, 'type'>): LinkItem {
   };
 }
 
+/** A chain, its fields in one order. */
+export function chainItem(fields: Omit<ChainItem, 'type'>): ChainItem {
+  return {
+    type: 'chain',
+    family: fields.family,
+    table: fields.table,
+    chain: fields.chain,
+    rules: fields.rules,
+    ...(fields.hook === undefined ? {} : { hook: fields.hook }),
+  };
+}
+
+/** Whether an address is link-local, so that a gateway says nothing without its device. */
+export function isLinkLocal(address: string): boolean {
+  return /^fe[89ab][0-9a-f]:/.test(address);
+}
+
 /** The key under which an item stands in a state: what makes it the same thing when its value changes. */
 export function itemKey(item: RoutingItem): string {
   switch (item.type) {

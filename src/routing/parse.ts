@@ -9,7 +9,17 @@ import { formatPrefix, tryParsePrefix } from '../net/prefix.ts';
 import type { Family } from '../net/values.ts';
 import { TUNNEL_NAME } from './compile/encapsulation.ts';
 import type { ChainItem, RouteHop, RouteItem, RoutingItem, RuleItem } from './model.ts';
-import { OVERLAY_TABLE, ROUTE_PROTOCOL, itemKey, linkItem, names, routeItem, setName } from './model.ts';
+import {
+  OVERLAY_TABLE,
+  ROUTE_PROTOCOL,
+  chainItem,
+  isLinkLocal,
+  itemKey,
+  linkItem,
+  names,
+  routeItem,
+  setName,
+} from './model.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -52,11 +62,11 @@ function canonical(text: string | undefined): string | undefined {
 function hopOf(json: Json, flags: readonly unknown[]): RouteHop {
   const via = canonical(textOf(json['gateway']) ?? textOf(objectOf(json['via'])['host']));
   const dev = textOf(json['dev']);
-  const onlink = flags.includes('onlink') || listOf(json['flags']).includes('onlink');
+  const onlink = flags.includes('onlink') || (via !== undefined && isLinkLocal(via));
   const weight = numberOf(json['weight']);
   return {
     ...(via === undefined ? {} : { via }),
-    // With a gateway the device follows from it, unless the gateway is declared to be on the link.
+    // With a gateway the device follows from it, unless the gateway is declared to be on the link or is link-local.
     ...(dev === undefined || (via !== undefined && !onlink) ? {} : { dev }),
     ...(weight === undefined ? {} : { weight }),
   };
@@ -255,7 +265,7 @@ const OUR_CHAINS = new Set<string>([names.forward, names.egress, names.mss]);
 export function parseChains(text: string, family: Family): ParsedChains {
   const chains = new Map<
     string,
-    { table: ChainItem['table']; chain: string; rules: string[]; hook?: ChainItem['hook'] }
+    { table: ChainItem['table']; chain: string; rules: string[]; hook?: NonNullable<ChainItem['hook']> }
   >();
   const heads = new Map<string, number>();
   const done = new Set<string>();
@@ -281,14 +291,7 @@ export function parseChains(text: string, family: Family): ParsedChains {
       } else done.add(place);
     }
   }
-  const items = [...chains.values()].map((one): ChainItem => ({
-    type: 'chain',
-    family,
-    table: one.table,
-    chain: one.chain,
-    rules: one.rules,
-    ...(one.hook === undefined ? {} : { hook: one.hook }),
-  }));
+  const items = [...chains.values()].map((one) => chainItem({ family, ...one }));
   return { items, heads };
 }
 

@@ -5,7 +5,7 @@
  */
 import type { Family } from '../net/values.ts';
 import type { ChainItem, LinkItem, RouteHop, RouteItem } from './model.ts';
-import { OVERLAY_RULE_PRIORITY, ROUTE_PROTOCOL, hostPrefixText, textFamily } from './model.ts';
+import { OVERLAY_RULE_PRIORITY, ROUTE_PROTOCOL, hostPrefixText, isLinkLocal, textFamily } from './model.ts';
 import type { RoutingChange, RoutingPlan } from './plan.ts';
 
 /** One child process to be. */
@@ -54,12 +54,16 @@ function gateway(via: string, prefix: string): string {
   return `via ${textFamily(via) === 6 ? 'inet6' : 'inet'} ${via}`;
 }
 
+/** A gateway behind a given device need not be in any subnet of it; a link-local one is there anyway. */
+function isOnlink(hop: RouteHop): boolean {
+  return hop.via !== undefined && hop.dev !== undefined && !isLinkLocal(hop.via);
+}
+
 function way(hop: RouteHop, prefix: string): string {
   const parts: string[] = [];
   if (hop.via !== undefined) parts.push(gateway(hop.via, prefix));
   if (hop.dev !== undefined) parts.push(`dev ${hop.dev}`);
-  // A gateway behind a given device need not be in any subnet of it.
-  if (hop.via !== undefined && hop.dev !== undefined) parts.push('onlink');
+  if (isOnlink(hop)) parts.push('onlink');
   return parts.join(' ');
 }
 
@@ -73,7 +77,7 @@ function route(item: RouteItem): string {
     // iproute2 wants onlink after the weight's device within each nexthop.
     ...item.hops.map(
       (hop) =>
-        `nexthop ${way(hop, item.prefix).replace(/ onlink$/, '')} weight ${hop.weight ?? 1}${hop.via !== undefined && hop.dev !== undefined ? ' onlink' : ''}`,
+        `nexthop ${way(hop, item.prefix).replace(/ onlink$/, '')} weight ${hop.weight ?? 1}${isOnlink(hop) ? ' onlink' : ''}`,
     ),
   ].join(' ');
 }
@@ -269,11 +273,18 @@ function phase(changes: readonly RoutingChange[], options: RenderOptions): Routi
   );
   const ip = (types: readonly string[]): RoutingCommand[] =>
     batch('ip', ['-force', '-batch', '-'], lines(types, ipLines), 'continues');
+  // `ip rule` does not tell the family from the address.
+  const rules = ([4, 6] as const).flatMap((family) => {
+    const ofFamily = (change: RoutingChange): readonly string[] =>
+      change.item.type === 'rule' && change.item.family === family ? ipLines(change) : [];
+    return batch('ip', [`-${family}`, '-force', '-batch', '-'], lines(['rule'], ofFamily), 'continues');
+  });
   const sets = batch('ipset', ['restore', '-exist'], lines(['set', 'entry'], setLines), 'stops');
   const chains = iptables(changes, options.iptables ?? defaultIptables);
   if (changes[0]?.verb === 'remove') {
     return [
-      ...ip(['rule', 'route', 'neighbour']),
+      ...rules,
+      ...ip(['route', 'neighbour']),
       ...batch('bridge', ['-force', '-batch', '-'], fdb, 'continues'),
       ...wireguard(changes, options),
       ...ip(['link', 'fou']),
@@ -298,7 +309,8 @@ function phase(changes: readonly RoutingChange[], options: RenderOptions): Routi
     ...wireguard(changes, options),
     ...batch('bridge', ['-force', '-batch', '-'], fdb, 'continues'),
     ...chains,
-    ...ip(['neighbour', 'route', 'rule']),
+    ...ip(['neighbour', 'route']),
+    ...rules,
   ];
 }
 

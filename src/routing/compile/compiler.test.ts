@@ -106,7 +106,7 @@ describe('compile', () => {
       [
         '254 10.244.2.0/24 -> 10.0.0.2',
         '254 10.244.3.0/24 -> 10.9.0.3 dev kr-vxlan4 src 10.0.0.1',
-        '77 10.9.0.3/32 -> dev kr-vxlan4 src 10.0.0.1',
+        '77 10.9.0.3/32 -> 10.9.0.3 dev kr-vxlan4 src 10.0.0.1',
         'bridge kube-bridge mtu 1450 - > -',
         'fdb kr-vxlan4 0e:77:0a:09:00:03 10.9.0.3',
         'neighbour kr-vxlan4 10.9.0.3 0e:77:0a:09:00:03',

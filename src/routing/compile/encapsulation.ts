@@ -2,7 +2,7 @@
  * Facts of each encapsulation: its overhead, its default port, and the names and link-layer addresses of its devices.
  * Pure arithmetic; the compiler asks, nothing here remembers except the tunnel names that were given out.
  */
-import { addressToBytes, parseAddress } from '../../net/address.ts';
+import { addressToBytes, canonicalAddress, parseAddress } from '../../net/address.ts';
 import type { Family } from '../../net/values.ts';
 import type { Encapsulation, FoundTunnel } from '../model.ts';
 import { textFamily } from '../model.ts';
@@ -61,6 +61,13 @@ export function vxlanMac(address: string): string {
   const bytes = addressToBytes(parseAddress(address));
   const digits = bytes.length === 4 ? `0e77${hex(bytes)}` : `0a${(fnv64(bytes) >> 24n).toString(16).padStart(10, '0')}`;
   return digits.match(/../g)?.join(':') ?? '';
+}
+
+/** Link-local address that goes with a link-layer address (EUI-64, RFC 4291 appendix A). */
+export function vxlanLinkLocal(mac: string): string {
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = mac.split(':').map((digits) => Number.parseInt(digits, 16));
+  const words = [0, 0, 0, (a ^ 2) * 256 + b, c * 256 + 0xff, 0xfe00 + d, e * 256 + f];
+  return canonicalAddress(`fe80:${words.map((word) => word.toString(16)).join(':')}`);
 }
 
 /** Gives tunnel devices their names, one a remote address, never the same to two. */

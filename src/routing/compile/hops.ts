@@ -9,7 +9,7 @@ import type { Encapsulation, RouteHop, RoutingItem } from '../model.ts';
 import { OVERLAY_TABLE, hostPrefixText, linkItem, names, routeItem, textFamily } from '../model.ts';
 import type { NodeFacts } from './node.ts';
 import type { TunnelNames } from './encapsulation.ts';
-import { vxlanMac, vxlanName } from './encapsulation.ts';
+import { vxlanLinkLocal, vxlanMac, vxlanName } from './encapsulation.ts';
 
 /** What a decision depends on. */
 export interface HopContext {
@@ -76,9 +76,12 @@ function encapsulated(context: HopContext, address: string, node: NodeFacts): Wa
     case 'vxlan': {
       const dev = vxlanName(family);
       const mac = vxlanMac(address);
+      // IPv6 refuses an on-link gateway that another device's subnet contains, so there the gateway is a link-local name.
+      const via = family === 4 ? address : vxlanLinkLocal(mac);
+      const hop = { via, dev };
       return {
-        hop: { via: address, dev },
-        items: [{ type: 'neighbour', dev, address, mac }, { type: 'fdb', dev, mac, remote: address }, host({ dev })],
+        hop,
+        items: [{ type: 'neighbour', dev, address: via, mac }, { type: 'fdb', dev, mac, remote: address }, host(hop)],
         tunnel: true,
       };
     }

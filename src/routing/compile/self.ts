@@ -4,7 +4,7 @@
  */
 import type { Family } from '../../net/values.ts';
 import type { ChainItem, Encapsulation, RoutingItem } from '../model.ts';
-import { OVERLAY_TABLE, linkItem, names, setName, textFamily } from '../model.ts';
+import { OVERLAY_TABLE, chainItem, linkItem, names, setName, textFamily } from '../model.ts';
 import { vxlanMac, vxlanName } from './encapsulation.ts';
 import type { NodeFacts } from './node.ts';
 
@@ -27,18 +27,16 @@ export interface SelfContext {
 }
 
 function chains(context: SelfContext, family: Family): ChainItem[] {
-  const filter: ChainItem = {
-    type: 'chain',
+  const filter = chainItem({
     family,
     table: 'filter',
     chain: names.forward,
     hook: 'FORWARD',
     rules: [`-i ${context.bridge} -j ACCEPT`, `-o ${context.bridge} -j ACCEPT`, `-o ${context.interface} -j ACCEPT`],
-  };
+  });
   const pods = setName(names.podSubnets, family);
   const nodes = setName(names.nodeIps, family);
-  const egress: ChainItem = {
-    type: 'chain',
+  const egress = chainItem({
     family,
     table: 'nat',
     chain: names.egress,
@@ -46,17 +44,16 @@ function chains(context: SelfContext, family: Family): ChainItem[] {
     rules: [
       `-m set --match-set ${pods} src -m set ! --match-set ${pods} dst -m set ! --match-set ${nodes} dst -j MASQUERADE --random-fully`,
     ],
-  };
+  });
   const syn = '-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu';
   const devices = tunnelMatch(context.encapsulation);
-  const mss: ChainItem = {
-    type: 'chain',
+  const mss = chainItem({
     family,
     table: 'mangle',
     chain: names.mss,
     hook: 'FORWARD',
     rules: [...devices.map((dev) => `-o ${dev} ${syn}`), ...devices.map((dev) => `-i ${dev} ${syn}`)],
-  };
+  });
   return [
     filter,
     ...(context.podEgress ? [egress] : []),
