@@ -7,3 +7,7 @@ export type { Clock } from './clock.ts';
 export { systemClock } from './clock.ts';
 export type { CommandRecord, RunnerOptions, SystemRunner } from './runner.ts';
 export { createRunner } from './runner.ts';
+export type { BackoffOptions } from './backoff.ts';
+export { backoffDelay } from './backoff.ts';
+export type { ReconcileOptions } from './reconcile.ts';
+export { reconcile } from './reconcile.ts';

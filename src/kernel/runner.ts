@@ -10,7 +10,7 @@ import type { Options } from 'execa';
 import type { Observable } from 'rxjs';
 import { Subject } from 'rxjs';
 import { SdkError } from '../net/errors.ts';
-import { classifyFailure, findFailingLine, isTransient } from './failing-line.ts';
+import { STDERR_LIMIT, aborted, describe, failure } from './command-error.ts';
 import type { Command, CommandResult, RunningProcess, StartOptions, StreamingRunner } from './types.ts';
 
 /** Options of {@link createRunner}. */
@@ -47,8 +47,6 @@ export interface SystemRunner extends StreamingRunner {
 }
 
 const SEARCH_PATH = ['/usr/sbin', '/sbin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/local/bin'];
-/** Most characters of stderr that an error carries. */
-const STDERR_LIMIT = 4000;
 
 /** Lets so many in at once; the others wait in order. */
 function createGate(width: number): (signal?: AbortSignal) => Promise<() => void> {
@@ -79,37 +77,8 @@ function createGate(width: number): (signal?: AbortSignal) => Promise<() => void
   };
 }
 
-function aborted(command?: Command): SdkError {
-  return new SdkError(command === undefined ? 'ended before it ran' : `${command.file} was ended`, { code: 'ABORTED' });
-}
-
 function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true;
-}
-
-function describe(command: Command): Record<string, unknown> {
-  const where = command.netns === undefined ? {} : { netns: command.netns };
-  return { file: command.file, args: command.args, ...where };
-}
-
-/** The error of a command that ended with a code that is no answer. */
-function failure(command: Command, exitCode: number, stderr: string): SdkError {
-  const line = findFailingLine(stderr);
-  const text = line === undefined || command.secret === true ? undefined : command.input?.split('\n')[line - 1];
-  const first = stderr.split('\n').find((one) => one.trim() !== '') ?? 'no message';
-  const at = line === undefined ? '' : ` at line ${line}${text === undefined ? '' : ` "${text}"`}`;
-  const name = [command.file, ...command.args].join(' ');
-  return new SdkError(`${name} exited with ${exitCode}${at}: ${first.trim()}`, {
-    code: classifyFailure(stderr),
-    retryable: isTransient(stderr),
-    details: {
-      ...describe(command),
-      exitCode,
-      stderr: stderr.slice(0, STDERR_LIMIT),
-      ...(line === undefined ? {} : { line }),
-      ...(text === undefined ? {} : { lineText: text }),
-    },
-  });
 }
 
 /** Makes the {@link SystemRunner} of this machine. */

@@ -1,13 +1,7 @@
 /**
- * What tests of a program built on this package need: object builders, a test API server, a recording runner, virtual time.
+ * What a test of code on this SDK needs: a runner that records, time that stands still, objects and an API server.
  * @module testing
  */
-export type { EndpointOptions, MetadataOptions, RawObject } from './builders.ts';
-export {
-  buildEndpointSlice,
-  buildNamespace,
-  buildNetworkPolicy,
-  buildNode,
-  buildPod,
-  buildService,
-} from './builders.ts';
+export * from './builders.ts';
+export * from './recording-runner.ts';
+export * from './virtual-clock.ts';
