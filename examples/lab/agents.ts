@@ -1,0 +1,81 @@
+/** One kube-router-agent process a node, started and ended as a DaemonSet would, with the flags of a real deployment. */
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Finished } from './shell.ts';
+import { until } from './shell.ts';
+import type { Place } from './places.ts';
+import { bare, clusterAsn, holdTimeSeconds, loadBalancerRange, serviceRange, tor } from './topology.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+/** The agent as it is shipped, run by the Node that comes with the project. */
+export const agentCommand = [`${root}node_modules/node/bin/node`, `${root}examples/agent/dist/main.js`] as const;
+
+/** The flags of the lab's DaemonSet. */
+export function agentFlags(node: string, kubeconfig: string): string[] {
+  const peers = tor.fabric.map(bare);
+  return [
+    `--kubeconfig=${kubeconfig}`,
+    `--hostname-override=${node}`,
+    '--enable-ipv6',
+    `--cluster-asn=${clusterAsn}`,
+    `--peer-router-ips=${peers.join(',')}`,
+    `--peer-router-asns=${peers.map(() => tor.asn).join(',')}`,
+    `--bgp-holdtime=${holdTimeSeconds}s`,
+    '--advertise-cluster-ip',
+    '--advertise-external-ip',
+    '--advertise-loadbalancer-ip',
+    `--service-cluster-ip-range=${serviceRange.v4},${serviceRange.v6}`,
+    `--loadbalancer-ip-range=${loadBalancerRange.v4},${loadBalancerRange.v6}`,
+  ];
+}
+
+/** A running agent. */
+export interface Agent {
+  readonly process: ChildProcess;
+  readonly log: string;
+  /** Resolves with the time it took, in ms, until /readyz says so; undefined after `timeoutMs`. */
+  ready(timeoutMs: number): Promise<number | undefined>;
+  /** SIGTERM, and wait. */
+  stop(): Promise<void>;
+  /** SIGKILL, and wait. */
+  kill(): Promise<void>;
+}
+
+/** Starts the agent of a node. */
+export function startAgent(node: Place, kubeconfig: string): Agent {
+  if (!existsSync(agentCommand[1])) throw new Error('the agent is not built: run `npm run build` first');
+  const began = performance.now();
+  const log = `/run/lab/${node.name}.log`;
+  const child = node.start(agentCommand[0], [agentCommand[1], 'run', ...agentFlags(node.name, kubeconfig)], log);
+  const exited = once(child, 'exit');
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill(signal);
+    await exited;
+  };
+  return {
+    process: child,
+    log,
+    ready: async (timeoutMs) => {
+      const ok = await until(async () => {
+        if (child.exitCode !== null) throw new Error(`the agent of ${node.name} ended with ${child.exitCode}; see ${log}`);
+        const { stdout } = await node.run('perl', ['-e', httpGet, '20244', '/readyz']);
+        return stdout.startsWith('HTTP/1.1 200');
+      }, timeoutMs);
+      return ok === undefined ? undefined : Math.round(performance.now() - began);
+    },
+    stop: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
+  };
+}
+
+/** Runs another subcommand of the agent on a node and waits for it. */
+export function runAgent(node: Place, subcommand: string, kubeconfig: string, ...flags: string[]): Promise<Finished> {
+  return node.run(agentCommand[0], [agentCommand[1], subcommand, ...agentFlags(node.name, kubeconfig), ...flags]);
+}
+
+/** GET from 127.0.0.1, as a kubelet's probe does it. */
+const httpGet = `use IO::Socket::IP; my $s = IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $ARGV[0], Timeout => 1) or exit 1;
+print $s "GET $ARGV[1] HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n"; print while <$s>;`;

@@ -1,0 +1,59 @@
+/** The service proxy: ClusterIP from a pod, NodePort and LoadBalancer VIP from outside, spread over the pods of every node. */
+import type { Lab } from '../lab.ts';
+import { probe, type Attempt, type From } from '../probe.ts';
+import type { Report } from '../report.ts';
+import { bare, nodes } from '../topology.ts';
+import { address } from './pods.ts';
+
+/** Says how `attempts` were spread over pods, or throws when one failed or fewer than `pods` pods answered. */
+export function spread(attempts: readonly Attempt[], pods: number): string {
+  const failures = attempts.filter(({ failure }) => failure !== undefined);
+  if (failures.length > 0) {
+    throw new Error(`${failures.length} of ${attempts.length} connections failed: ${failures[0]?.failure}`);
+  }
+  const counts = new Map<string, number>();
+  for (const { pod = '' } of attempts) counts.set(pod, (counts.get(pod) ?? 0) + 1);
+  const seen = [...counts].sort().map(([pod, count]) => `${pod} ${count}`).join(', ');
+  if (counts.size !== pods) throw new Error(`answered by ${counts.size} pods instead of ${pods}: ${seen}`);
+  return seen;
+}
+
+async function spreadClaim(from: From, to: string, port: number, count: number, source?: string): Promise<string> {
+  const attempts = await probe(from, to, port, { count, timeoutMs: 3000 });
+  const seen = spread(attempts, 3);
+  const strange = attempts.find((attempt) => source !== undefined && attempt.source !== source);
+  if (strange !== undefined) throw new Error(`${strange.pod} saw the source ${strange.source}, not ${source}`);
+  return source === undefined ? seen : `${seen}; all saw ${source}`;
+}
+
+export async function serviceClaims(lab: Lab, report: Report): Promise<void> {
+  const friend = lab.pod('demo/friend');
+  await report.claim('pod → ClusterIP 172.16.0.80 → pods on every node, source kept', () =>
+    spreadClaim(friend, '172.16.0.80', 80, 30, address(lab, 'demo/friend', 4)),
+  );
+  await report.claim('pod → ClusterIP fd00:172:16::80 → pods on every node, source kept', () =>
+    spreadClaim(friend, 'fd00:172:16::80', 80, 30, address(lab, 'demo/friend', 6)),
+  );
+  for (const node of nodes) {
+    await report.claim(`a process on ${node.name} → ClusterIP`, () => spreadClaim(lab.place(node.name), '172.16.0.80', 80, 12));
+  }
+  await report.claim('client → NodePort 30080 of node2', () =>
+    spreadClaim(lab.place('client'), bare(nodes[1]?.addresses[0] ?? ''), 30080, 12),
+  );
+  await report.claim('client → LoadBalancer VIP 203.0.113.80 over ECMP through the router', () =>
+    spreadClaim(lab.place('client'), '203.0.113.80', 80, 60),
+  );
+  await report.claim('client → LoadBalancer VIP 2001:db8:f00d::80 over ECMP through the router', () =>
+    spreadClaim(lab.place('client'), '2001:db8:f00d::80', 80, 60),
+  );
+  await report.claim('more than one node served the VIP as director', async () => {
+    const served: string[] = [];
+    for (const node of nodes) {
+      const text = await lab.place(node.name).sh('ipvsadm -Ln --stats -t 203.0.113.80:80 | grep "^TCP"');
+      const connections = Number(text.trim().split(/\s+/)[2]);
+      if (connections > 0) served.push(`${node.name} ${connections}`);
+    }
+    if (served.length < 2) throw new Error(`only ${served.join(', ') || 'nobody'}`);
+    return `connections: ${served.join(', ')}`;
+  });
+}

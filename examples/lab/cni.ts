@@ -1,0 +1,95 @@
+/**
+ * A pod's network as a container runtime makes it: a namespace, then ADD of the CNI plugins that the node's configuration names
+ * (Debian's containernetworking-plugins). The configuration is the agent's: it writes the pod ranges and the MTU.
+ */
+import { readdirSync } from 'node:fs';
+import type { Finished } from './shell.ts';
+import { must } from './shell.ts';
+import type { Place } from './places.ts';
+
+const pluginFolder = '/usr/lib/cni';
+const configuration = '/etc/cni/net.d/10-kuberouter.conflist';
+
+interface PluginConfig {
+  readonly type: string;
+  readonly ipam?: { readonly ranges?: readonly unknown[] };
+}
+interface ConfigList {
+  readonly cniVersion: string;
+  readonly name: string;
+  readonly plugins: readonly PluginConfig[];
+}
+
+/** What an init container of the DaemonSet leaves on a fresh node. */
+export async function installCniConfiguration(node: Place): Promise<void> {
+  const list: ConfigList & { plugins: unknown } = {
+    cniVersion: '0.4.0',
+    name: 'kubernetes',
+    plugins: [
+      {
+        type: 'bridge',
+        name: 'kubernetes',
+        bridge: 'kube-bridge',
+        isDefaultGateway: true,
+        hairpinMode: true,
+        ipam: { type: 'host-local', dataDir: '/var/lib/cni/networks' },
+      } as PluginConfig,
+    ],
+  };
+  const written = await node.run('sh', ['-c', `cat >${configuration}`], JSON.stringify(list, null, 2));
+  if (written.code !== 0) throw new Error(`cannot write ${configuration}: ${written.stderr}`);
+}
+
+/** Whether the agent has told the plugins which addresses the node's pods get. */
+export async function cniReady(node: Place): Promise<boolean> {
+  return ((await readConfiguration(node))?.plugins[0]?.ipam?.ranges?.length ?? 0) > 0;
+}
+
+async function readConfiguration(node: Place): Promise<ConfigList | undefined> {
+  const { code, stdout } = await node.run('cat', [configuration]);
+  return code === 0 ? (JSON.parse(stdout) as ConfigList) : undefined;
+}
+
+/** Makes namespace `netns`, plugs it in and returns the addresses that the plugins gave it. */
+export async function cniAdd(node: Place, netns: string): Promise<string[]> {
+  await must('ip', ['netns', 'add', netns]);
+  // addresses are usable at once: nobody else can have them
+  await must('ip', ['netns', 'exec', netns, 'sysctl', '-qw', 'net.ipv6.conf.default.accept_dad=0']);
+  await must('ip', ['-n', netns, 'link', 'set', 'lo', 'up']);
+  const list = await readConfiguration(node);
+  if (list === undefined) throw new Error(`${node.name} has no ${configuration}`);
+  let result: { ips?: { address: string }[] } | undefined;
+  for (const plugin of list.plugins) {
+    const { code, stdout, stderr } = await invoke(node, netns, 'ADD', list, plugin, result);
+    if (code !== 0) throw new Error(`CNI plugin ${plugin.type} refused ${netns}: ${stdout || stderr}`);
+    result = JSON.parse(stdout) as { ips?: { address: string }[] };
+  }
+  return (result?.ips ?? []).map(({ address }) => address.slice(0, address.indexOf('/')));
+}
+
+/** Unplugs and removes a pod's namespace; what is gone already is fine. */
+export async function cniDelete(node: Place, netns: string): Promise<void> {
+  const list = await readConfiguration(node);
+  for (const plugin of [...(list?.plugins ?? [])].reverse()) if (list) await invoke(node, netns, 'DEL', list, plugin);
+  if (readdirSync('/run/netns').includes(netns)) await must('ip', ['netns', 'del', netns]);
+}
+
+function invoke(
+  node: Place,
+  netns: string,
+  command: 'ADD' | 'DEL',
+  list: ConfigList,
+  plugin: PluginConfig,
+  prevResult?: unknown,
+): Promise<Finished> {
+  const environment = {
+    CNI_COMMAND: command,
+    CNI_CONTAINERID: netns,
+    CNI_NETNS: `/run/netns/${netns}`,
+    CNI_IFNAME: 'eth0',
+    CNI_PATH: pluginFolder,
+  };
+  const stdin = { ...plugin, cniVersion: list.cniVersion, name: list.name, ...(prevResult ? { prevResult } : {}) };
+  const assignments = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+  return node.run('env', [...assignments, `${pluginFolder}/${plugin.type}`], JSON.stringify(stdin));
+}

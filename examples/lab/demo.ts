@@ -1,0 +1,60 @@
+/**
+ * The project's main job, proven by packets: three nodes become a cluster network by one agent each, and every claim is a line
+ * of the report. Runs inside the guest kernel (run.ts boots it); exit code 0 when every claim held.
+ */
+import { basename } from 'node:path';
+import { bgpClaims } from './claims/bgp.ts';
+import { changeClaims } from './claims/changes.ts';
+import { cleanupClaims } from './claims/cleanup.ts';
+import { podClaims } from './claims/pods.ts';
+import { policyClaims } from './claims/policy.ts';
+import { serviceClaims } from './claims/services.ts';
+import { buildLab } from './lab.ts';
+import { createReport } from './report.ts';
+import { takeTrace, type Trace } from './traces.ts';
+import { nodes } from './topology.ts';
+
+const report = createReport();
+report.chapter('The lab: three nodes, a router with FRR, a client; one kernel');
+const lab = await buildLab(report.note);
+const before = new Map<string, Trace>();
+for (const node of nodes) before.set(node.name, await takeTrace(lab.place(node.name)));
+
+report.chapter('One agent a node');
+for (const node of nodes) lab.startAgent(node.name);
+for (const [name, agent] of lab.agents) {
+  await report.claim(`${name}: agent ready`, async () => {
+    const took = await agent.ready(90_000);
+    if (took === undefined) throw new Error(`not within 90 s; the end of ${basename(agent.log)} follows\n${await tail(agent.log)}`);
+    return `/readyz answered after ${took} ms`;
+  });
+}
+await report.claim('every pod plugged in by CNI', async () => {
+  await lab.kubelet.settled();
+  await lab.controllers.settled();
+  if (lab.complaints.length > 0) throw new Error(lab.complaints.join('; '));
+  return [...lab.kubelet.running].map(([key, pod]) => `${key} ${pod.ips[0]}`).join(', ');
+});
+
+report.chapter('BGP');
+await bgpClaims(lab, report);
+report.chapter('Pod to pod');
+await podClaims(lab, report);
+report.chapter('Services');
+await serviceClaims(lab, report);
+report.chapter('Network policy');
+await policyClaims(lab, report);
+report.chapter('Changes');
+await changeClaims(lab, report);
+report.chapter('Cleanup');
+await cleanupClaims(lab, report, before);
+
+const failures = report.end();
+if (failures > 0) {
+  for (const [name, agent] of lab.agents) console.log(`\nThe end of the log of ${name}:\n${await tail(agent.log)}`);
+}
+process.exit(failures === 0 ? 0 : 1);
+
+async function tail(file: string): Promise<string> {
+  return lab.place(nodes[0]?.name ?? '').sh(`tail -n 15 ${file}`);
+}

@@ -1,0 +1,130 @@
+/**
+ * The whole lab, assembled: cables, router, API server, kubelets, controllers and one agent a node.
+ * demo.ts proves claims about it; shell.ts' sibling interactive.ts leaves it to you.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { createInformers, type PodObject, type ServiceObject } from 'kube-router-sdk/informers';
+import { createApiServer } from 'kube-router-sdk/testing';
+import { startAgent, type Agent } from './agents.ts';
+import { createApi, loadYaml, type Api } from './api.ts';
+import { layCables, type Fabric } from './cables.ts';
+import { installCniConfiguration } from './cni.ts';
+import { createControllers, type Controllers } from './controllers.ts';
+import { createKubelet, type Kubelet, type RunningPod } from './kubelet.ts';
+import type { Place } from './places.ts';
+import { startRouter } from './router.ts';
+import { must, run } from './shell.ts';
+import { apiPort, bare, controlPlane, nodes, tor } from './topology.ts';
+
+/** Manifests of the lab. */
+export const clusterFolder = fileURLToPath(new URL('cluster', import.meta.url));
+
+/** A running lab. */
+export interface Lab {
+  readonly fabric: Fabric;
+  readonly api: Api;
+  readonly kubeconfig: string;
+  readonly kubelet: Kubelet;
+  readonly controllers: Controllers;
+  /** Agents by node; replaced when one is started anew. */
+  readonly agents: Map<string, Agent>;
+  /** What the lab's own parts complained about. */
+  readonly complaints: string[];
+  place(name: string): Place;
+  /** A running pod as a place that probes start from. */
+  pod(key: string): RunningPod & Pick<Place, 'run'>;
+  startAgent(node: string): Agent;
+  close(): Promise<void>;
+}
+
+/** Builds the lab up to the API server; agents are started by the caller, who may want to look at the bare nodes first. */
+export async function buildLab(progress: (text: string) => void): Promise<Lab> {
+  mkdirSync('/run/lab', { recursive: true });
+  const complaints: string[] = [];
+  const complain = (what: string): void => {
+    complaints.push(what);
+    progress(`! ${what}`);
+  };
+  const fabric = await layCables();
+  const place = (name: string): Place => {
+    const found = fabric.get(name);
+    if (found === undefined) throw new Error(`no machine called ${name}`);
+    return found;
+  };
+  await joinFabric(place(tor.name));
+  await startRouter(place(tor.name));
+  progress('cables plugged in, FRR runs on the router');
+
+  const server = await createApiServer({ host: bare(controlPlane.addresses[0] ?? ''), port: apiPort });
+  const url = `http://${bare(controlPlane.addresses[0] ?? '')}:${apiPort}`;
+  const kubeconfig = '/run/lab/kubeconfig';
+  writeFileSync(kubeconfig, kubeconfigText(url));
+  const api = createApi(url);
+  for (const object of loadYaml(clusterFolder)) if (object.kind !== 'NetworkPolicy') await api.put(object);
+  progress(`test API server at ${url}, loaded from examples/lab/cluster`);
+
+  const kubelet = createKubelet(fabric, api, complain);
+  const controllers = createControllers(api, complain);
+  const informers = createInformers({ kubeconfig, kinds: ['Pod', 'Service'] });
+  informers.Pod.changes$.subscribe(({ changed }) => {
+    for (const { key, object } of changed) {
+      kubelet.observe(key, object as PodObject | undefined);
+      controllers.observePod(key, object as PodObject | undefined);
+    }
+  });
+  informers.Service.changes$.subscribe(({ changed }) => {
+    for (const { key, object } of changed) controllers.observeService(key, object as ServiceObject | undefined);
+  });
+  for (const node of nodes) await installCniConfiguration(place(node.name));
+
+  const agents = new Map<string, Agent>();
+  return {
+    fabric,
+    api,
+    kubeconfig,
+    kubelet,
+    controllers,
+    agents,
+    complaints,
+    place,
+    pod: (key) => {
+      const pod = kubelet.running.get(key);
+      if (pod === undefined) throw new Error(`pod ${key} does not run`);
+      return {
+        ...pod,
+        run: (file, args = [], input) => run('nsenter', [`--net=/run/netns/${pod.netns}`, '--', file, ...args], input),
+      };
+    },
+    startAgent: (node) => {
+      const agent = startAgent(place(node), kubeconfig);
+      agents.set(node, agent);
+      return agent;
+    },
+    close: async () => {
+      for (const agent of agents.values()) await agent.stop();
+      await informers.close();
+      await server.close();
+    },
+  };
+}
+
+/** The control plane is this very namespace: it gets its cable too. */
+async function joinFabric(router: Place): Promise<void> {
+  await must('ip', ['link', 'set', 'lo', 'up']);
+  await must('ip', ['link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'api', 'netns', router.name]);
+  await router.sh('ip link set api master fabric up');
+  await must('ip', ['link', 'set', 'eth0', 'up']);
+  for (const address of controlPlane.addresses) await must('ip', ['addr', 'add', address, 'dev', 'eth0', 'nodad']);
+  for (const gateway of controlPlane.gateways) await must('ip', ['route', 'add', 'default', 'via', gateway]);
+}
+
+const kubeconfigText = (server: string): string =>
+  JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'lab', cluster: { server } }],
+    users: [{ name: 'lab', user: {} }],
+    contexts: [{ name: 'lab', context: { cluster: 'lab', user: 'lab' } }],
+    'current-context': 'lab',
+  });
