@@ -1,15 +1,35 @@
-# The two commands of the README: `make demo` shows the whole working, `make test` is what CI runs.
-.PHONY: demo lab test proof build lint docs bench
+# `make demo` shows the whole working, by packets, in five minutes; `make test` is what CI runs. Each does its own set-up:
+# npm packages, the build, and the Debian packages that are missing (listed before they are installed).
+PROOFS := spine bgp ipvs firewall routing informers agent sdk
+.PHONY: build demo lab test lint docs proof $(PROOFS:%=proof-%)
 
 build:
 	@scripts/setup.sh
-	npm run build
+	@npm run --silent build
 
-lint:
-	@scripts/setup.sh
-	npm run typecheck
-	npm run lint
+# the lab of examples/lab, in a kernel of its own
+demo lab:
+	@scripts/setup.sh lab
+	@npm run --silent build
+	@node_modules/node/bin/node examples/lab/run.ts $@
 
 test:
 	@scripts/setup.sh lab peers
 	@scripts/test.sh
+
+lint:
+	@scripts/setup.sh
+	@npm run --silent typecheck
+	@npm run --silent lint
+
+docs:
+	@scripts/setup.sh
+	@npm run docs
+
+# the long proofs: everything at once, or one block's share
+proof: $(PROOFS:%=proof-%)
+
+$(PROOFS:%=proof-%):
+	@scripts/setup.sh lab peers
+	@npm run --silent build
+	@node_modules/node/bin/node scripts/proof.ts $(@:proof-%=%)
