@@ -14,7 +14,7 @@ import { createControllers, type Controllers } from './controllers.ts';
 import { createKubelet, type Kubelet, type RunningPod } from './kubelet.ts';
 import type { Place } from './places.ts';
 import { startRouter } from './router.ts';
-import { must, run } from './shell.ts';
+import { must, ownShell } from './shell.ts';
 import { apiPort, bare, controlPlane, nodes, tor } from './topology.ts';
 
 /** Manifests of the lab. */
@@ -93,7 +93,8 @@ export async function buildLab(progress: (text: string) => void): Promise<Lab> {
       if (pod === undefined) throw new Error(`pod ${key} does not run`);
       return {
         ...pod,
-        run: (file, args = [], input) => run('nsenter', [`--net=/run/netns/${pod.netns}`, '--', file, ...args], input),
+        run: (file, args = [], input) =>
+          ownShell().run('nsenter', [`--net=/run/netns/${pod.netns}`, '--', file, ...args], input),
       };
     },
     startAgent: (node) => {

@@ -42,7 +42,8 @@ export function routerConfiguration(): string {
 /** Starts zebra and bgpd in the router's place and waits until vtysh answers. */
 export async function startRouter(place: Place): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  writeFileSync(`${folder}/frr.conf`, routerConfiguration());
+  writeFileSync(`${folder}/zebra.conf`, `log file ${folder}/log\n`);
+  writeFileSync(`${folder}/bgpd.conf`, routerConfiguration());
   // vtysh insists on a file of its own
   writeFileSync(`${folder}/vtysh.conf`, '');
   // the daemons drop to their own user, who must be able to write here
@@ -51,7 +52,7 @@ export async function startRouter(place: Place): Promise<void> {
   for (const daemon of ['zebra', 'bgpd']) {
     place.start(
       `/usr/lib/frr/${daemon}`,
-      [...common, '-i', `${folder}/${daemon}.pid`, '-f', `${folder}/frr.conf`, '-A', '127.0.0.1'],
+      [...common, '-i', `${folder}/${daemon}.pid`, '-f', `${folder}/${daemon}.conf`, '-A', '127.0.0.1'],
       `/run/lab/${daemon}.log`,
     );
     const up = await until(async () => (await vtysh(place, 'show version', daemon)).includes('FRRouting'), 20_000);
