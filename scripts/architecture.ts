@@ -82,7 +82,9 @@ function draw(imports: ReadonlyMap<string, ReadonlySet<string>>): string {
       const [a, b] = [place.get(from), place.get(to)];
       if (a === undefined || b === undefined) return '';
       const sameRow = a.y === b.y;
-      const [x1, y1] = sameRow ? [a.x + (b.x > a.x ? boxWidth : 0), a.y + boxHeight / 2] : [a.x + boxWidth / 2, a.y + boxHeight];
+      const [x1, y1] = sameRow
+        ? [a.x + (b.x > a.x ? boxWidth : 0), a.y + boxHeight / 2]
+        : [a.x + boxWidth / 2, a.y + boxHeight];
       const [x2, y2] = sameRow ? [b.x + (b.x > a.x ? 0 : boxWidth), b.y + boxHeight / 2] : [b.x + boxWidth / 2, b.y];
       const bend = sameRow ? y1 : (y1 + y2) / 2;
       const points = [x1, y1, x1, bend, x2, bend, x2, y2].map((n) => Math.round(n));

@@ -60,7 +60,8 @@ export function startAgent(node: Place, kubeconfig: string): Agent {
     log,
     ready: async (timeoutMs) => {
       const ok = await until(async () => {
-        if (child.exitCode !== null) throw new Error(`the agent of ${node.name} ended with ${child.exitCode}; see ${log}`);
+        if (child.exitCode !== null)
+          throw new Error(`the agent of ${node.name} ended with ${child.exitCode}; see ${log}`);
         const { stdout } = await node.run('perl', ['-e', httpGet, '20244', '/readyz']);
         return stdout.startsWith('HTTP/1.1 200');
       }, timeoutMs);

@@ -74,7 +74,11 @@ export function createApi(url: string): Api {
 
 /** The documents of the YAML files in a folder, or of one file. */
 export function loadYaml(path: string): KubeObject[] {
-  const files = path.endsWith('.yaml') ? [path] : readdirSync(path).sort().map((file) => `${path}/${file}`);
+  const files = path.endsWith('.yaml')
+    ? [path]
+    : readdirSync(path)
+        .sort()
+        .map((file) => `${path}/${file}`);
   return files.flatMap((file) =>
     parseAllDocuments(readFileSync(file, 'utf8')).map((document) => document.toJS() as KubeObject),
   );

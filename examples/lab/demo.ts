@@ -25,7 +25,8 @@ for (const node of nodes) lab.startAgent(node.name);
 for (const [name, agent] of lab.agents) {
   await report.claim(`${name}: agent ready`, async () => {
     const took = await agent.ready(90_000);
-    if (took === undefined) throw new Error(`not within 90 s; the end of ${basename(agent.log)} follows\n${await tail(agent.log)}`);
+    if (took === undefined)
+      throw new Error(`not within 90 s; the end of ${basename(agent.log)} follows\n${await tail(agent.log)}`);
     return `/readyz answered after ${took} ms`;
   });
 }

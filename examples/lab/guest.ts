@@ -47,7 +47,16 @@ export async function runGuest(options: GuestOptions): Promise<GuestResult> {
     kernel,
     [
       `mem=${options.memoryMb ?? 2048}M`,
-      ...['rootfstype=hostfs', 'rootflags=/', 'rw', `init=${init}`, 'con=null', 'con0=fd:0,fd:1', 'quiet', 'loglevel=0'],
+      ...[
+        'rootfstype=hostfs',
+        'rootflags=/',
+        'rw',
+        `init=${init}`,
+        'con=null',
+        'con0=fd:0,fd:1',
+        'quiet',
+        'loglevel=0',
+      ],
       `umid=${umid}`,
       `GUEST_SHARE=${share}`,
       `GUEST_CWD=${options.cwd}`,

@@ -19,7 +19,9 @@ const lab = await buildLab(progress);
 for (const { name } of nodes) lab.startAgent(name);
 for (const [name, agent] of lab.agents) {
   const took = await agent.ready(90_000);
-  progress(took === undefined ? `! agent of ${name} is not ready; its log is ${agent.log}` : `${name} ready after ${took} ms`);
+  progress(
+    took === undefined ? `! agent of ${name} is not ready; its log is ${agent.log}` : `${name} ready after ${took} ms`,
+  );
 }
 await lab.kubelet.settled();
 await lab.controllers.settled();
@@ -31,7 +33,10 @@ const script = (name: string, text: string): void => {
 for (const { name } of [...nodes, tor, client]) {
   script(name, `[ $# = 0 ] && set -- sh -i\nexec nsenter -t "$(cat /run/lab/places/${name})" -m -u -n -- "$@"`);
 }
-script('pod', '[ $# -gt 1 ] || { echo "usage: pod NAMESPACE-NAME COMMAND…"; ls /run/netns; exit 2; }\nnetns=$1; shift\nexec nsenter --net="/run/netns/$netns" -- "$@"');
+script(
+  'pod',
+  '[ $# -gt 1 ] || { echo "usage: pod NAMESPACE-NAME COMMAND…"; ls /run/netns; exit 2; }\nnetns=$1; shift\nexec nsenter --net="/run/netns/$netns" -- "$@"',
+);
 script('vtysh', 'exec tor /usr/bin/vtysh --config_dir /run/lab/frr --vty_socket /run/lab/frr "$@"');
 script('kube-router-agent', `exec ${agentCommand.join(' ')} "$@"`);
 

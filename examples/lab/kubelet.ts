@@ -43,7 +43,10 @@ export function createKubelet(fabric: Fabric, api: Api, failed: (what: string) =
 
   const enqueue = (node: string, job: () => Promise<void>): void => {
     const previous = queues.get(node) ?? Promise.resolve();
-    queues.set(node, previous.then(job).catch((error: unknown) => failed(String(error))));
+    queues.set(
+      node,
+      previous.then(job).catch((error: unknown) => failed(String(error))),
+    );
   };
 
   const start = async (key: string, pod: PodObject): Promise<void> => {

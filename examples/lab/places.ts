@@ -45,7 +45,21 @@ export async function createPlace(name: string): Promise<Place> {
     start: (file, args, log) =>
       spawn(
         'sh',
-        ['-c', 'log=$1; shift; exec "$@" >>"$log" 2>&1', 'sh', log, 'nsenter', '-t', String(pid), '-m', '-u', '-n', '--', file, ...args],
+        [
+          '-c',
+          'log=$1; shift; exec "$@" >>"$log" 2>&1',
+          'sh',
+          log,
+          'nsenter',
+          '-t',
+          String(pid),
+          '-m',
+          '-u',
+          '-n',
+          '--',
+          file,
+          ...args,
+        ],
         { stdio: 'ignore' },
       ),
   };

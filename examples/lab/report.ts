@@ -37,7 +37,9 @@ export function createReport(): Report {
         return true;
       } catch (error) {
         failed.push(text);
-        console.log(`${clock()}  ${paint(31, 'FAIL')} ${text}: ${error instanceof Error ? error.message : String(error)}`);
+        console.log(
+          `${clock()}  ${paint(31, 'FAIL')} ${text}: ${error instanceof Error ? error.message : String(error)}`,
+        );
         return false;
       }
     },

@@ -55,7 +55,11 @@ export function openShell(name: string, command: readonly string[] = ['sh'], set
   const submit = (line: string, input?: string): Promise<Finished> =>
     new Promise((resolve) => {
       const id = ++count;
-      const [stdin, stdout, stderr] = ['in', 'out', 'err'].map((part) => `${folder}/${id}.${part}`) as [string, string, string];
+      const [stdin, stdout, stderr] = ['in', 'out', 'err'].map((part) => `${folder}/${id}.${part}`) as [
+        string,
+        string,
+        string,
+      ];
       if (input !== undefined) writeFileSync(stdin, input);
       if (ended) {
         resolve({ code: 129, stdout: '', stderr: `the shell of ${name} has ended` });

@@ -11,12 +11,18 @@ const sections: readonly (readonly [name: string, line: string])[] = [
   ['routes', `ip route show table all; ip -6 route show table all | sed -E 's/expires [0-9]+sec//'`],
   ['rules', `ip rule; ip -6 rule`],
   ['ipsets', `ipset save 2>/dev/null | sort`],
-  ...['iptables', 'ip6tables'].map((tool) => [
-    tool,
-    `${tool}-legacy-save 2>/dev/null | grep -v '^#' | sed -E 's/\\[[0-9]+:[0-9]+\\]//' | grep -vE '^(\\*|COMMIT|:(PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING) ACCEPT)' || true`,
-  ] as const),
+  ...['iptables', 'ip6tables'].map(
+    (tool) =>
+      [
+        tool,
+        `${tool}-legacy-save 2>/dev/null | grep -v '^#' | sed -E 's/\\[[0-9]+:[0-9]+\\]//' | grep -vE '^(\\*|COMMIT|:(PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING) ACCEPT)' || true`,
+      ] as const,
+  ),
   ['ipvs', `ipvsadm -Sn 2>/dev/null || true`],
-  ['sysctls', `sysctl -a -r '^net\\.(ipv4\\.(vs|conf|ip_forward)|ipv6\\.conf|bridge)' 2>/dev/null | grep -vE 'stable_secret|\\.(mtu|eth0)' | sort`],
+  [
+    'sysctls',
+    `sysctl -a -r '^net\\.(ipv4\\.(vs|conf|ip_forward)|ipv6\\.conf|bridge)' 2>/dev/null | grep -vE 'stable_secret|\\.(mtu|eth0)' | sort`,
+  ],
   ['cni', `cat /etc/cni/net.d/* 2>/dev/null || true`],
 ];
 

@@ -25,7 +25,9 @@ let files: string[];
 beforeAll(async () => {
   if (!existsSync(join(root, 'dist/index.js'))) throw new Error('dist/ is missing: run `npm run build` first');
   folder = await mkdtemp(join(tmpdir(), 'krs-pack-'));
-  const { stdout } = await exec('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: root });
+  const { stdout } = await exec('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
+    cwd: root,
+  });
   const [packed] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }];
   files = packed.files.map(({ path }) => path);
   await exec('tar', ['-xzf', packed.filename], { cwd: folder });
@@ -37,7 +39,9 @@ afterAll(async () => {
 
 describe('npm pack', () => {
   it('holds the build, its declarations and the papers, and nothing else', () => {
-    const strange = files.filter((path) => !/^(dist\/.*\.(js|d\.ts)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path));
+    const strange = files.filter(
+      (path) => !/^(dist\/.*\.(js|d\.ts)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path),
+    );
     expect(strange).toEqual([]);
     expect(files.filter((path) => /\.test\.|\.map$/.test(path))).toEqual([]);
     for (const subpath of subpaths) {

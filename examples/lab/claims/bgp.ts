@@ -54,20 +54,23 @@ export async function bgpClaims(lab: Lab, report: Report): Promise<void> {
       nextHop: bare(node.addresses[family.address] ?? ''),
     }));
     const vip = family.name === 'IPv4' ? '203.0.113.80/32' : '2001:db8:f00d::80/128';
-    await report.claim(`the router's ${family.name} table: each pod network by its node, the VIP by all three`, async () => {
-      let table = new Map<string, string[]>();
-      const right = await until(async () => {
-        table = await routerTable(lab, family.command);
-        return (
-          byNode.every(({ prefix, nextHop }) => table.get(prefix)?.join() === nextHop) && table.get(vip)?.length === 3
-        );
-      }, 30_000);
-      const seen = [...byNode.map(({ prefix }) => prefix), vip]
-        .map((prefix) => `${prefix} via ${table.get(prefix)?.join(' ') ?? 'nobody'}`)
-        .join('; ');
-      if (right === undefined) throw new Error(seen);
-      return seen;
-    });
+    await report.claim(
+      `the router's ${family.name} table: each pod network by its node, the VIP by all three`,
+      async () => {
+        let table = new Map<string, string[]>();
+        const right = await until(async () => {
+          table = await routerTable(lab, family.command);
+          return (
+            byNode.every(({ prefix, nextHop }) => table.get(prefix)?.join() === nextHop) && table.get(vip)?.length === 3
+          );
+        }, 30_000);
+        const seen = [...byNode.map(({ prefix }) => prefix), vip]
+          .map((prefix) => `${prefix} via ${table.get(prefix)?.join(' ') ?? 'nobody'}`)
+          .join('; ');
+        if (right === undefined) throw new Error(seen);
+        return seen;
+      },
+    );
     await report.claim(`the router's kernel spreads the ${family.name} VIP (ECMP)`, async () => {
       const wide = await until(async () => {
         const text = await lab.place(tor.name).sh(`ip -${family.name === 'IPv4' ? 4 : 6} route show ${vip}`);

@@ -31,13 +31,20 @@ export async function changeClaims(lab: Lab, report: Report): Promise<void> {
     const attempts = await traffic.stop();
     if (first === undefined) throw new Error('the new pod got no connection within 15 s');
     const failed = attempts.filter(({ failure }) => failure !== undefined);
-    if (failed.length > 0) throw new Error(`${failed.length} of ${attempts.length} connections failed: ${failed[0]?.failure}`);
+    if (failed.length > 0)
+      throw new Error(`${failed.length} of ${attempts.length} connections failed: ${failed[0]?.failure}`);
     return `first answer ${Math.max(0, first.at - since)} ms after its endpoint was published; ${attempts.length} connections, 0 failed`;
   });
 
   await report.claim('Service scaled down: the fourth pod gets no new connection, none fails', async () => {
     const traffic = watchPod(lab, 'demo/friend', '172.16.0.80', 80);
-    await lab.api.patch('Pod', 'demo', 'web-4', { status: { conditions: [{ type: 'Ready', status: 'False' }] } }, 'status');
+    await lab.api.patch(
+      'Pod',
+      'demo',
+      'web-4',
+      { status: { conditions: [{ type: 'Ready', status: 'False' }] } },
+      'status',
+    );
     await until(() => Promise.resolve(traffic.attempts.length > 0), 5000, 20);
     await lab.controllers.settled();
     const since = Date.now();
@@ -46,7 +53,8 @@ export async function changeClaims(lab: Lab, report: Report): Promise<void> {
     const last = attempts.filter(({ pod }) => pod === 'web-4').at(-1);
     const failed = attempts.filter(({ failure }) => failure !== undefined);
     await lab.api.remove('Pod', 'demo', 'web-4');
-    if (failed.length > 0) throw new Error(`${failed.length} of ${attempts.length} connections failed: ${failed[0]?.failure}`);
+    if (failed.length > 0)
+      throw new Error(`${failed.length} of ${attempts.length} connections failed: ${failed[0]?.failure}`);
     const lag = last === undefined ? 0 : Math.max(0, last.at - since);
     if (lag > 2500) throw new Error(`it still got connections ${lag} ms later`);
     return `last connection ${lag} ms after the endpoint was withdrawn; ${attempts.length} connections, 0 failed`;
@@ -74,14 +82,21 @@ export async function changeClaims(lab: Lab, report: Report): Promise<void> {
   await report.claim('policy deleted: everyone is let in', async () => {
     const since = performance.now();
     await lab.api.remove('NetworkPolicy', 'demo', 'web-from-friends');
-    const open = await until(() => answers(lab.place('client'), address(lab, 'demo/web-2', 4), defaultPort), 15_000, 50);
+    const open = await until(
+      () => answers(lab.place('client'), address(lab, 'demo/web-2', 4), defaultPort),
+      15_000,
+      50,
+    );
     if (open === undefined) throw new Error('the client is still denied after 15 s');
     return `client let in after ${Math.round(performance.now() - since)} ms`;
   });
 
   await report.claim('node3 killed: the router stops using it and the VIP answers on', async () => {
     const vip = '203.0.113.80/32';
-    const traffic = watch(`/proc/${lab.place('client').pid}/ns/net`, '203.0.113.80', 80, { intervalMs: 50, timeoutMs: 400 });
+    const traffic = watch(`/proc/${lab.place('client').pid}/ns/net`, '203.0.113.80', 80, {
+      intervalMs: 50,
+      timeoutMs: 400,
+    });
     await until(() => Promise.resolve(traffic.attempts.length > 3), 5000, 20);
     const since = Date.now();
     // the power goes: no goodbye, no carrier
@@ -105,7 +120,11 @@ export async function changeClaims(lab: Lab, report: Report): Promise<void> {
     await lab.place('tor').sh('ip link set node3 up');
     lab.startAgent('node3');
     await lab.controllers.nodeBack('node3');
-    const back = await until(async () => (await routerTable(lab, 'ipv4')).get('203.0.113.80/32')?.length === 3, 30_000, 100);
+    const back = await until(
+      async () => (await routerTable(lab, 'ipv4')).get('203.0.113.80/32')?.length === 3,
+      30_000,
+      100,
+    );
     if (back === undefined) throw new Error('not within 30 s');
     return `three next hops again ${Math.round(performance.now() - since)} ms after its start`;
   });

@@ -28,7 +28,9 @@ export async function cleanupClaims(lab: Lab, report: Report, before: ReadonlyMa
       if (trace === undefined) throw new Error('no trace from before');
       const differences = compareTraces(trace, await takeTrace(lab.place(name)));
       if (differences.length > 0) {
-        throw new Error(`${differences.length} lines differ\n          ${differences.slice(0, 12).join('\n          ')}`);
+        throw new Error(
+          `${differences.length} lines differ\n          ${differences.slice(0, 12).join('\n          ')}`,
+        );
       }
       const lines = [...trace.values()].reduce((sum, text) => sum + text.split('\n').length - 1, 0);
       return `${lines} lines of links, addresses, routes, rules, sets, chains, IPVS, sysctls compared, 0 differ`;

@@ -23,7 +23,9 @@ export async function podClaims(lab: Lab, report: Report): Promise<void> {
           const [attempt] = await probe(lab.pod(from), address(lab, to, family), defaultPort, { timeoutMs: 3000 });
           const source = address(lab, from, family);
           if (attempt?.source !== source) {
-            throw new Error(`${from} to ${to}: ${attempt?.failure ?? `source seen as ${attempt?.source}, not ${source}`}`);
+            throw new Error(
+              `${from} to ${to}: ${attempt?.failure ?? `source seen as ${attempt?.source}, not ${source}`}`,
+            );
           }
           pairs++;
         }

@@ -28,7 +28,11 @@ export async function policyClaims(lab: Lab, report: Report): Promise<void> {
   for (const object of loadYaml(`${clusterFolder}/policy.yaml`)) await lab.api.put(object);
   await report.claim('the policy is in force', async () => {
     const began = performance.now();
-    const closed = await until(async () => !(await answers(stranger, address(lab, 'demo/web-3', 4), defaultPort)), 15_000, 50);
+    const closed = await until(
+      async () => !(await answers(stranger, address(lab, 'demo/web-3', 4), defaultPort)),
+      15_000,
+      50,
+    );
     if (closed === undefined) throw new Error('a stranger still gets through after 15 s');
     return `a stranger was refused ${Math.round(performance.now() - began)} ms after it was written`;
   });
@@ -40,14 +44,38 @@ export async function policyClaims(lab: Lab, report: Report): Promise<void> {
         const allowed = from === friend;
         const who = allowed ? 'friend' : 'stranger';
         return [
-          { name: `${who} → pod on the same node`, from, to: address(lab, 'demo/web-1', family), port: defaultPort, allowed },
-          { name: `${who} → pod on another node`, from, to: address(lab, 'demo/web-3', family), port: defaultPort, allowed },
+          {
+            name: `${who} → pod on the same node`,
+            from,
+            to: address(lab, 'demo/web-1', family),
+            port: defaultPort,
+            allowed,
+          },
+          {
+            name: `${who} → pod on another node`,
+            from,
+            to: address(lab, 'demo/web-3', family),
+            port: defaultPort,
+            allowed,
+          },
           { name: `${who} → Service`, from, to: service, port: 80, allowed },
         ];
       }),
-      { name: 'outside → pod', from: client, to: address(lab, 'demo/web-2', family), port: defaultPort, allowed: false },
+      {
+        name: 'outside → pod',
+        from: client,
+        to: address(lab, 'demo/web-2', family),
+        port: defaultPort,
+        allowed: false,
+      },
       { name: 'outside → VIP', from: client, to: vip, port: 80, allowed: false },
-      { name: 'stranger → pod that no policy selects', from: stranger, to: address(lab, 'demo/friend', family), port: defaultPort, allowed: true },
+      {
+        name: 'stranger → pod that no policy selects',
+        from: stranger,
+        to: address(lab, 'demo/friend', family),
+        port: defaultPort,
+        allowed: true,
+      },
     ];
     for (const path of paths) {
       await report.claim(`IPv${family}: ${path.name} is ${path.allowed ? 'allowed' : 'denied'}`, async () => {

@@ -13,7 +13,10 @@ export function spread(attempts: readonly Attempt[], pods: number): string {
   }
   const counts = new Map<string, number>();
   for (const { pod = '' } of attempts) counts.set(pod, (counts.get(pod) ?? 0) + 1);
-  const seen = [...counts].sort().map(([pod, count]) => `${pod} ${count}`).join(', ');
+  const seen = [...counts]
+    .sort()
+    .map(([pod, count]) => `${pod} ${count}`)
+    .join(', ');
   if (counts.size !== pods) throw new Error(`answered by ${counts.size} pods instead of ${pods}: ${seen}`);
   return seen;
 }
@@ -35,7 +38,9 @@ export async function serviceClaims(lab: Lab, report: Report): Promise<void> {
     spreadClaim(friend, 'fd00:172:16::80', 80, 30, address(lab, 'demo/friend', 6)),
   );
   for (const node of nodes) {
-    await report.claim(`a process on ${node.name} → ClusterIP`, () => spreadClaim(lab.place(node.name), '172.16.0.80', 80, 12));
+    await report.claim(`a process on ${node.name} → ClusterIP`, () =>
+      spreadClaim(lab.place(node.name), '172.16.0.80', 80, 12),
+    );
   }
   await report.claim('client → NodePort 30080 of node2', () =>
     spreadClaim(lab.place('client'), bare(nodes[1]?.addresses[0] ?? ''), 30080, 12),
