@@ -11,3 +11,7 @@ export type { BackoffOptions } from './backoff.ts';
 export { backoffDelay } from './backoff.ts';
 export type { ReconcileOptions } from './reconcile.ts';
 export { reconcile } from './reconcile.ts';
+export type { BlockOwnership, OwnedValue, Ownership, OwnershipOptions } from './ownership.ts';
+export { OWNERSHIP_PATH, openOwnership } from './ownership.ts';
+export type { RestoreResult, Sysctl, SysctlOptions } from './sysctl.ts';
+export { createSysctl } from './sysctl.ts';
