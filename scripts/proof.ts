@@ -1,0 +1,88 @@
+/**
+ * The long proofs of one block, one step after the other, and a table of what was asked and seen at the end.
+ * `make proof-<block>` calls it; a step that fails fails the whole, after all have run.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, globSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const node = `${root}node_modules/node/bin/node`;
+const vitest = `${root}node_modules/vitest/vitest.mjs`;
+
+/** A command and what its success shows. */
+interface Step {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Every test file that matches one of `patterns`, in one run. */
+const tests = (name: string, ...patterns: string[]): Step => {
+  const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: root })).sort();
+  if (files.length === 0) throw new Error(`${name}: no test matches ${patterns.join(' ')}`);
+  return { name, command: [node, vitest, 'run', ...files], env: { PROOF: '1' } };
+};
+
+const script = (name: string, file: string, ...args: string[]): Step => ({ name, command: [node, file, ...args] });
+
+/** What each block's proof consists of. */
+const proofs: Readonly<Record<string, () => readonly Step[]>> = {
+  spine: () => [
+    tests('net, kernel, objects: properties', 'src/{net,kernel,objects}/**/*.test.ts'),
+    tests('drivers against the kernel', 'test/netns/kernel*.test.ts'),
+    script('the lab, by packets', 'examples/lab/run.ts', 'demo'),
+  ],
+  bgp: () => [
+    tests('codec, session, RIB, policy', 'src/bgp/**/*.test.ts'),
+    tests('vectors and malformed messages', 'test/conformance/bgp*.test.ts'),
+    tests('real daemons', 'test/peers/bgp*.test.ts'),
+  ],
+  ipvs: () => [
+    tests('services, endpoints, schedulers', 'src/ipvs/**/*.test.ts'),
+    tests('packets in user-mode Linux', 'test/kernel/ipvs*.test.ts'),
+  ],
+  firewall: () => [
+    tests('evaluator, compiler, renderers', 'src/firewall/**/*.test.ts'),
+    tests('packets', 'test/netns/firewall*.test.ts'),
+  ],
+  routing: () => [
+    tests('routing and ingress', 'src/{routing,ingress}/**/*.test.ts'),
+    tests('kernel', 'test/netns/routing*.test.ts', 'test/kernel/routing*.test.ts'),
+  ],
+  informers: () => [
+    tests('projections, sources, fault table', 'src/{objects,informers,testing}/**/*.test.ts'),
+    tests('witnesses: client-node and kubectl', 'test/peers/apiserver*.test.ts'),
+  ],
+  agent: () => [tests('agent', 'examples/agent/**/*.test.ts')],
+  sdk: () => [tests('package', 'test/package/*.test.ts')],
+};
+
+function run({ command, env }: Step): Promise<number> {
+  const [file = '', ...args] = command;
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } });
+    child.on('error', reject);
+    child.on('close', (code) => {
+      resolve(code ?? 1);
+    });
+  });
+}
+
+const block = process.argv[2] ?? '';
+const steps = proofs[block];
+if (steps === undefined || !existsSync(node)) {
+  console.error(`usage: proof.ts ${Object.keys(proofs).join('|')}`);
+  process.exit(2);
+}
+const seen: string[] = [];
+let failed = 0;
+for (const step of steps()) {
+  const began = performance.now();
+  const code = await run(step);
+  if (code !== 0) failed++;
+  const seconds = ((performance.now() - began) / 1000).toFixed(1).padStart(7);
+  seen.push(`${code === 0 ? 'held  ' : 'FAILED'} ${seconds} s  ${step.name}`);
+}
+console.log(`\nproof of ${block}\n${seen.join('\n')}\n${seen.length - failed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);
