@@ -61,3 +61,15 @@ export {
   parseExtendedCommunity,
   parseLargeCommunity,
 } from './attributes/communities.ts';
+export {
+  type Announcement,
+  decodeUpdate,
+  encodeUpdate,
+  type EncodedUpdate,
+  type Update,
+  type UpdateEncodeOptions,
+  type UpdateFields,
+  type Withdrawal,
+} from './message.ts';
+export { decodeNlri, nlriSize, prefixNlri, writeNlri } from './nlri/nlri.ts';
+export type { EvpnDetail, FlowComponent, Nlri, NlriDetail, NlriList } from './nlri/types.ts';

@@ -214,6 +214,8 @@ export interface AttributeContext {
   readonly addPath?: readonly Family[];
   /** Families in which an IPv6 next hop is allowed for IPv4 routes (RFC 8950). @defaultValue none */
   readonly extendedNextHop?: readonly Family[];
+  /** Whether AIGP is taken from this peer (RFC 7311 section 3.3). @defaultValue true except for `ebgp` */
+  readonly aigp?: boolean;
   /** What to do with AS_SET and AS_CONFED_SET (RFC 9774 asks for `withdraw`). @defaultValue 'accept' */
   readonly asSets?: 'accept' | 'withdraw';
 }

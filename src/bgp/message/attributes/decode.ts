@@ -199,6 +199,8 @@ function readExtendedCommunities(reading: Reading, span: AttributeSpan): void {
 }
 
 function readAigp(reading: Reading, span: AttributeSpan): void {
+  const { aigp = reading.context.peerType !== 'ebgp' } = reading.context;
+  if (!aigp) return unexpectedFault(reading, span, '7311 section 3.3');
   const end = span.at + span.length;
   const malformed = (): void =>
     valueFault(reading, span, 'discard', UpdateError.optionalAttribute, 'malformed TLV (RFC 7311 section 3.2)');
