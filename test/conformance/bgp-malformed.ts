@@ -179,7 +179,8 @@ function instead(
     rfc,
     (normal, session) => {
       const text = typeof replacement === 'string' ? replacement : replacement(session);
-      const { origin, asPath, nextHop, localPref, nlri } = { ...normal, [field]: text };
+      const replaced: Good = { ...normal, [field]: text };
+      const { origin, asPath, nextHop, localPref, nlri } = replaced;
       return update({ attributes: origin + asPath + nextHop + localPref, nlri });
     },
     options,
