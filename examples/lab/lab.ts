@@ -4,7 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { createInformers, type PodObject, type ServiceObject } from 'kube-router-sdk/informers';
+import { createApiSource, createInformers } from 'kube-router-sdk/informers';
 import { createApiServer } from 'kube-router-sdk/testing';
 import { startAgent, type Agent } from './agents.ts';
 import { createApi, loadYaml, type Api } from './api.ts';
@@ -66,15 +66,15 @@ export async function buildLab(progress: (text: string) => void): Promise<Lab> {
 
   const kubelet = createKubelet(fabric, api, complain);
   const controllers = createControllers(api, complain);
-  const informers = createInformers({ kubeconfig, kinds: ['Pod', 'Service'] });
-  informers.Pod.changes$.subscribe(({ changed }) => {
+  const informers = createInformers({ source: createApiSource({ kubeconfig }), kinds: ['Pod', 'Service'] });
+  informers.pods.changes$.subscribe(({ changed }) => {
     for (const { key, object } of changed) {
-      kubelet.observe(key, object as PodObject | undefined);
-      controllers.observePod(key, object as PodObject | undefined);
+      kubelet.observe(key, object);
+      controllers.observePod(key, object);
     }
   });
-  informers.Service.changes$.subscribe(({ changed }) => {
-    for (const { key, object } of changed) controllers.observeService(key, object as ServiceObject | undefined);
+  informers.services.changes$.subscribe(({ changed }) => {
+    for (const { key, object } of changed) controllers.observeService(key, object);
   });
   for (const node of nodes) await installCniConfiguration(place(node.name));
 

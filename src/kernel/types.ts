@@ -109,7 +109,9 @@ export interface PlanOptions {
 export interface Target<State, Observed, Plan> {
   /** For events, logs and metrics: `ipvs`, `firewall`, `routing`. */
   readonly name: string;
+  /** Reads what the kernel holds. */
   observe(signal: AbortSignal): Promise<Observed>;
+  /** The difference between the two. Pure. */
   plan(desired: State, observed: Observed, options: PlanOptions): Plan;
   /** Number of changes in a plan; 0 means nothing to do. */
   size(plan: Plan): number;
