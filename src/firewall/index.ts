@@ -1,1 +1,31 @@
-export {};
+/**
+ * The policy firewall: NetworkPolicies compiled, incrementally, to kernel sets and chains, and an evaluator that answers for any
+ * flow whether and why it may pass. Pure: `evaluate`, `compile`, `createPolicyCompiler`, plan and render. Effects: the targets.
+ */
+export type { Decision, Flow, PolicyModel, Verdict } from './evaluate.ts';
+export { evaluate } from './evaluate.ts';
+export type {
+  FirewallChanges,
+  FirewallObjects,
+  FirewallUpdate,
+  ObjectChange,
+  PolicyCompiler,
+  PolicyCompilerOptions,
+} from './compile/compiler.ts';
+export { compile, createPolicyCompiler } from './compile/compiler.ts';
+export type {
+  AllowRule,
+  Chain,
+  ClassChain,
+  CompiledSet,
+  Direction,
+  DispatchChain,
+  FamilyState,
+  FirewallState,
+  PortRange,
+  SetKind,
+  SetRole,
+} from './model/types.ts';
+export type { EntryOptions } from './model/options.ts';
+export type { IptablesFlavour, IptablesTargetOptions } from './target/iptables.ts';
+export { cleanupIptables, createIptablesTarget } from './target/iptables.ts';

@@ -1,0 +1,217 @@
+/**
+ * The incremental compiler: changed objects in, changed sets and chains out. The cost of a change follows the addresses, classes
+ * and sets that it touches; the rest of the cluster is not walked. What it holds after any sequence of changes is what a
+ * compiler that saw only the last state would hold, which the property tests check.
+ */
+import type { Issue } from '../../net/values.ts';
+import type { NamespaceObject, NetworkPolicyObject, PodObject } from '../../objects/types.ts';
+import { localSet } from '../model/types.ts';
+import type { Direction, FirewallState } from '../model/types.ts';
+import { createCluster } from './cluster.ts';
+import type { AddressState, Cluster } from './cluster.ts';
+import { createClasses } from './classes.ts';
+import type { Classes } from './classes.ts';
+import { createDispatch } from './dispatch.ts';
+import type { Dispatch } from './dispatch.ts';
+import { createPeers } from './peers.ts';
+import type { Peers } from './peers.ts';
+import { createStore } from './store.ts';
+import type { LiveSet, Store } from './store.ts';
+
+/** A changed object by key; `undefined` when it is gone. */
+export interface ObjectChange<T> {
+  /** `namespace/name`, or `name` of a Namespace. */
+  readonly key: string;
+  readonly object: T | undefined;
+}
+
+/** Changes of the objects that policy depends on. */
+export interface FirewallChanges {
+  readonly pods?: Iterable<ObjectChange<PodObject>>;
+  readonly namespaces?: Iterable<ObjectChange<NamespaceObject>>;
+  readonly policies?: Iterable<ObjectChange<NetworkPolicyObject>>;
+}
+
+/** What an update did. */
+export interface FirewallUpdate {
+  /** The same object every time; `dirty` tells what in it changed. */
+  readonly state: FirewallState;
+  /** Keys of what changed, as `reconcile` and the target take them. */
+  readonly dirty: ReadonlySet<string>;
+  /** Everything wrong at present, not only what is new. */
+  readonly issues: readonly Issue[];
+}
+
+/** What a compiler is made from. */
+export interface PolicyCompilerOptions {
+  /** Name of the node whose pods are protected. */
+  readonly node: string;
+  /** Keep a set of the local pods that are programmed, which `defaultDeny` of the target needs. @defaultValue false */
+  readonly localPods?: boolean;
+}
+
+/** Turns changes of objects into changes of kernel objects. */
+export interface PolicyCompiler {
+  readonly state: FirewallState;
+  update(changes: FirewallChanges): FirewallUpdate;
+}
+
+interface FamilyCompiler {
+  readonly store: Store;
+  readonly peers: Peers;
+  readonly classes: Classes;
+  readonly dispatch: Readonly<Record<Direction, Dispatch>>;
+  readonly local: LiveSet | undefined;
+}
+
+const DIRECTIONS = ['ingress', 'egress'] as const;
+
+function createFamily(cluster: Cluster, family: 4 | 6, localPods: boolean): FamilyCompiler {
+  const store = createStore(family);
+  const peers = createPeers(cluster, store);
+  return {
+    store,
+    peers,
+    classes: createClasses(store, peers),
+    dispatch: { ingress: createDispatch(store, 'ingress'), egress: createDispatch(store, 'egress') },
+    local: localPods ? store.createSet({ name: localSet(family), kind: 'ip', role: 'local' }) : undefined,
+  };
+}
+
+/** Moves an address from its classes to those of its owner. */
+function classify(state: AddressState, cluster: Cluster, { classes }: FamilyCompiler): void {
+  const selecting = state.owner?.local === true ? cluster.selecting(state.owner) : undefined;
+  for (const direction of DIRECTIONS) {
+    const policies = selecting?.[direction] ?? [];
+    const after = policies.length === 0 ? undefined : classes.of(direction, policies);
+    const before = state[direction];
+    if (after === before) continue;
+    if (after !== undefined) after.size++;
+    if (before !== undefined) {
+      before.size--;
+      classes.retire(before);
+    }
+    state[direction] = after;
+  }
+}
+
+/** Puts an address into exactly the sets that it belongs to. */
+function place(state: AddressState, family: FamilyCompiler): void {
+  const { store, peers, dispatch, local } = family;
+  const wanted = peers.memberships(state);
+  const add = (set: LiveSet | undefined): void => {
+    if (set !== undefined) wanted.push({ set, member: state.address });
+  };
+  for (const direction of DIRECTIONS) {
+    const found = state[direction];
+    if (found === undefined) continue;
+    add(found.set);
+    dispatch[direction].path(found).forEach(add);
+    add(dispatch[direction].isolated);
+  }
+  if (state.owner?.local === true) add(local);
+  const kept = new Map<LiveSet, Set<string>>();
+  for (const { set, member } of wanted) {
+    const members = kept.get(set);
+    if (members === undefined) kept.set(set, new Set([member]));
+    else members.add(member);
+    store.addMember(set, member);
+  }
+  for (const { set, member } of state.memberships) {
+    if (kept.get(set)?.has(member) !== true) store.removeMember(set, member);
+  }
+  state.memberships = wanted;
+}
+
+function conflictIssue({ address, owner, claims }: AddressState): Issue {
+  const others = claims.filter((pod) => pod !== owner).map(({ key }) => key);
+  return {
+    object: `Pod ${owner?.key ?? ''}`,
+    field: 'status.podIPs',
+    reason: `${address} is also claimed by ${others.sort().join(', ')}; policy follows this pod.`,
+  };
+}
+
+/** A compiler that has seen nothing yet. */
+export function createPolicyCompiler(options: PolicyCompilerOptions): PolicyCompiler {
+  const cluster = createCluster(options.node);
+  const localPods = options.localPods ?? false;
+  const families = { 4: createFamily(cluster, 4, localPods), 6: createFamily(cluster, 6, localPods) };
+  const state: FirewallState = { families: { 4: families[4].store, 6: families[6].store } };
+  const conflicts = new Set<AddressState>();
+
+  const sweep = (family: FamilyCompiler, touched: Set<AddressState>): void => {
+    const { classes, dispatch, peers } = family;
+    const changed = classes.sweep();
+    peers.sweep();
+    if (changed.size === 0) return;
+    for (const direction of changed) {
+      const own = [...classes.all.values()].filter(({ chain }) => chain.direction === direction);
+      dispatch[direction].rebuild(own);
+      for (const found of own) {
+        for (const address of found.set.members.keys()) {
+          const member = cluster.addresses.get(address);
+          if (member !== undefined) touched.add(member);
+        }
+      }
+    }
+  };
+
+  return {
+    state,
+    update(changes) {
+      const touched = new Set<AddressState>();
+      for (const { key, object } of changes.namespaces ?? []) {
+        if (!cluster.putNamespace(key, object)) continue;
+        for (const family of [families[4], families[6]]) family.peers.refreshNamespace(key);
+        for (const address of cluster.addressesOf(key)) touched.add(address);
+      }
+      for (const { key, object } of changes.policies ?? []) {
+        for (const address of cluster.putPolicy(key, object)) touched.add(address);
+      }
+      for (const { key, object } of changes.pods ?? []) {
+        for (const address of cluster.putPod(key, object)) touched.add(address);
+      }
+      for (const address of touched) {
+        cluster.settleOwner(address);
+        if (address.claims.length > 1) conflicts.add(address);
+        else conflicts.delete(address);
+      }
+      // Classes first: they decide which sets there are, and a set that appears finds its members itself.
+      for (const address of touched) classify(address, cluster, families[address.family]);
+      for (const family of [families[4], families[6]]) sweep(family, touched);
+      for (const address of touched) {
+        place(address, families[address.family]);
+        if (address.claims.length === 0) cluster.addresses.delete(address.address);
+      }
+      const dirty = new Set<string>();
+      families[4].store.takeDirty(dirty);
+      families[6].store.takeDirty(dirty);
+      return { state, dirty, issues: [...conflicts].map(conflictIssue) };
+    },
+  };
+}
+
+/** The cluster at one moment. */
+export interface FirewallObjects extends PolicyCompilerOptions {
+  readonly pods: Iterable<PodObject>;
+  readonly namespaces: Iterable<NamespaceObject>;
+  readonly policies: Iterable<NetworkPolicyObject>;
+}
+
+function* keyed<T extends { readonly namespace: string; readonly name: string }>(
+  objects: Iterable<T>,
+): Iterable<ObjectChange<T>> {
+  for (const object of objects) {
+    yield { key: object.namespace === '' ? object.name : `${object.namespace}/${object.name}`, object };
+  }
+}
+
+/** Compiles a cluster from nothing. */
+export function compile(objects: FirewallObjects): FirewallUpdate {
+  return createPolicyCompiler(objects).update({
+    pods: keyed(objects.pods),
+    namespaces: keyed(objects.namespaces),
+    policies: keyed(objects.policies),
+  });
+}

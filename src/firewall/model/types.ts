@@ -1,0 +1,117 @@
+/**
+ * What the compiler says and every backend understands: sets of addresses, chains of allow rules, and how packets find them.
+ * Chains are immutable, because their name is a hash of their content: a changed policy is a new chain to which pods move.
+ * Sets keep their name while their members change. Pure types; the compiler writes them, plan and render read them.
+ */
+import type { Family, Protocol } from '../../net/values.ts';
+
+/** Which way a policy looks at a packet: `ingress` at the destination pod, `egress` at the source pod. */
+export type Direction = 'ingress' | 'egress';
+
+/** First and last destination port, both included. */
+export type PortRange = readonly [first: number, last: number];
+
+/** One alternative that lets a packet through; all fields that are there must match. */
+export interface AllowRule {
+  /** Absent: every protocol, ICMP included. */
+  readonly protocol?: Protocol;
+  /** Destination ports, merged and sorted, at most 15 numbers; only with `protocol`. */
+  readonly ports?: readonly PortRange[];
+  /** Name of an address set that the peer (source of ingress, destination of egress) must be in. */
+  readonly peer?: string;
+  /** Canonical prefix that the peer must be in, when no set is needed. */
+  readonly block?: string;
+  /** Name of an address-and-port set that the destination must be in; how named ports are matched. */
+  readonly named?: string;
+  /** `namespace/name` of the policy that wrote it. */
+  readonly policy: string;
+}
+
+/** The flattened policies of one class of pods: allowed by a rule, or refused. */
+export interface ClassChain {
+  readonly kind: 'class';
+  readonly name: string;
+  readonly family: Family;
+  readonly direction: Direction;
+  /** `namespace/name`, sorted. */
+  readonly policies: readonly string[];
+  readonly rules: readonly AllowRule[];
+}
+
+/** Finds the class of a pod: the first set that holds the address names the chain; none refuses. */
+export interface DispatchChain {
+  readonly kind: 'dispatch';
+  readonly name: string;
+  readonly family: Family;
+  readonly direction: Direction;
+  readonly branches: readonly { readonly set: string; readonly chain: string }[];
+}
+
+/** A chain of the compiled state. */
+export type Chain = ClassChain | DispatchChain;
+
+/** What the members of a set look like: addresses, prefixes, or `address,protocol:port`. */
+export type SetKind = 'ip' | 'net' | 'ip,port';
+
+/**
+ * What a set is for, which decides when its changes are applied: `peer`, `block` and `named` are matched by allow rules, `class`
+ * and `group` lead to chains, `isolated` makes a pod subject to policy, `local` holds the pods that are programmed.
+ */
+export type SetRole = 'peer' | 'block' | 'named' | 'class' | 'group' | 'isolated' | 'local';
+
+/** A set of the compiled state. */
+export interface CompiledSet {
+  readonly name: string;
+  readonly family: Family;
+  readonly kind: SetKind;
+  readonly role: SetRole;
+  /** For `class`, `group` and `isolated`. */
+  readonly direction?: Direction;
+  /** For `class`: the chain that judges its members. */
+  readonly chain?: string;
+  /** Member text to whether it is an exception (`nomatch`, only in `net`). */
+  readonly members: ReadonlyMap<string, boolean>;
+}
+
+/** Everything of one address family. */
+export interface FamilyState {
+  readonly family: Family;
+  readonly sets: ReadonlyMap<string, CompiledSet>;
+  readonly chains: ReadonlyMap<string, Chain>;
+  /** Dispatch chain of each direction; absent when no local pod is isolated in it. */
+  readonly roots: { readonly ingress?: string; readonly egress?: string };
+}
+
+/** The compiled policies of one node. */
+export interface FirewallState {
+  readonly families: { readonly 4: FamilyState; readonly 6: FamilyState };
+}
+
+/** Names that are the same in every state. */
+export const isolatedSet = (family: Family, direction: Direction): string => `krs${family}-iso-${direction}`;
+
+/** Local pods whose rules are in force; the name is kube-router's. */
+export const localSet = (family: Family): string => `${family === 6 ? 'inet6:' : ''}kube-router-local-pods`;
+
+/** Separates the parts of a dirty key; part of no name. */
+const SEPARATOR = '|';
+
+/** Kinds of dirty keys: a whole set, one member of a set, a chain, the roots of a family. */
+export type DirtyKind = 'set' | 'member' | 'chain' | 'roots';
+
+/** Text of a dirty key. */
+export function dirtyKey(family: Family, kind: DirtyKind, name = '', member = ''): string {
+  return `${family}${SEPARATOR}${kind}${SEPARATOR}${name}${SEPARATOR}${member}`;
+}
+
+/** The parts of a dirty key. */
+export function parseDirtyKey(key: string): { family: Family; kind: DirtyKind; name: string; member: string } {
+  const kindEnd = key.indexOf(SEPARATOR, 2);
+  const nameEnd = key.indexOf(SEPARATOR, kindEnd + 1);
+  return {
+    family: key.startsWith('4') ? 4 : 6,
+    kind: key.slice(2, kindEnd) as DirtyKind,
+    name: key.slice(kindEnd + 1, nameEnd),
+    member: key.slice(nameEnd + 1),
+  };
+}

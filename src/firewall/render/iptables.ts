@@ -1,0 +1,158 @@
+/**
+ * The compiled state as iptables rules, word for word as `iptables-save` prints them, so that what is wanted and what is there
+ * compare as text. An accepted packet RETURNs: our chains say no or nothing, and whatever stands below them still has its say.
+ */
+import type { Family } from '../../net/values.ts';
+import type { EntryOptions } from '../model/options.ts';
+import { isolatedSet, localSet } from '../model/types.ts';
+import type { AllowRule, Chain, ClassChain, DispatchChain, FamilyState } from '../model/types.ts';
+
+/** Built-in chains that jump to ours, and ours. */
+export const ENTRIES = {
+  INPUT: 'KUBE-ROUTER-INPUT',
+  FORWARD: 'KUBE-ROUTER-FORWARD',
+  OUTPUT: 'KUBE-ROUTER-OUTPUT',
+} as const;
+
+/** Name of a built-in chain. */
+export type Hook = keyof typeof ENTRIES;
+
+/** Every built-in chain. */
+export const HOOKS = ['INPUT', 'FORWARD', 'OUTPUT'] as const;
+
+/** Where every class chain ends. */
+export const REJECT_CHAIN = 'KUBE-NWPLCY-REJECT';
+
+/** The rule that leads from a built-in chain to ours. */
+export function jumpRule(hook: Hook): string {
+  return `-m comment --comment "kube-router netpol" -j ${ENTRIES[hook]}`;
+}
+
+const ESTABLISHED = '-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN';
+/** Router and neighbour discovery and redirects: without them a bridged pod is cut off from its link (RFC 4890 section 4.4.1). */
+const DISCOVERY = [133, 134, 135, 136, 137].map((type) => `-p ipv6-icmp -m icmp6 --icmpv6-type ${type} -j RETURN`);
+/** Limits of xt_comment and xt_NFLOG without their closing zero. */
+const COMMENT = 250;
+const PREFIX = 63;
+
+/**
+ * Classic BPF that compares source and destination address: load a word of one, keep it, load the other's, leave at the first
+ * difference. Tells a hairpin (a pod that reached itself through a Service) without state.
+ */
+function sameAddress(family: Family, same: 0 | 1): string {
+  const words = family === 4 ? 1 : 4;
+  const [source, destination] = family === 4 ? [12, 16] : [8, 24];
+  const code: string[] = [];
+  for (let word = 0; word < words; word++) {
+    const left = (words - word - 1) * 4;
+    code.push(`32 0 0 ${source + word * 4}`, '7 0 0 0', `32 0 0 ${destination + word * 4}`);
+    code.push(`29 0 ${left + 1} 0`);
+  }
+  code.push(`6 0 0 ${same}`, `6 0 0 ${1 - same}`);
+  return `-m bpf --bytecode "${code.length},${code.join(',')}"`;
+}
+
+function allowRule(rule: AllowRule, { direction }: ClassChain): string {
+  const end = direction === 'ingress' ? 'src' : 'dst';
+  const words: string[] = [];
+  if (rule.block !== undefined) words.push(`${direction === 'ingress' ? '-s' : '-d'} ${rule.block}`);
+  const protocol = rule.protocol?.toLowerCase();
+  if (protocol !== undefined) words.push(`-p ${protocol}`);
+  if (rule.peer !== undefined) words.push(`-m set --match-set ${rule.peer} ${end}`);
+  if (rule.named !== undefined) words.push(`-m set --match-set ${rule.named} dst,dst`);
+  const [only, ...more] = (rule.ports ?? []).map(([first, last]) => (first === last ? `${first}` : `${first}:${last}`));
+  if (more.length > 0) words.push(`-m multiport --dports ${[only, ...more].join(',')}`);
+  else if (only !== undefined) words.push(`-m ${protocol} --dport ${only}`);
+  words.push(`-m comment --comment "${rule.policy.slice(0, COMMENT)}"`, '-j RETURN');
+  return words.join(' ');
+}
+
+/** Text by which a refused packet is recognised in the log: direction, class and the first policy. */
+export function logPrefix({ direction, name, policies }: ClassChain): string {
+  return `${direction} ${name.slice(-16)} ${policies[0] ?? ''}`.slice(0, PREFIX);
+}
+
+function classRules(chain: ClassChain, group: number): string[] {
+  const [first] = chain.rules;
+  const rules = chain.rules.map((rule) => allowRule(rule, chain));
+  // A first rule without any match lets everything through: nothing after it can be reached.
+  if (first !== undefined && Object.keys(first).length === 1) return rules;
+  const differ = sameAddress(chain.family, 0);
+  const limit = '-m limit --limit 10/min --limit-burst 10';
+  rules.push(`${differ} ${limit} -j NFLOG --nflog-prefix "${logPrefix(chain)}" --nflog-group ${group}`);
+  rules.push(`-g ${REJECT_CHAIN}`);
+  return rules;
+}
+
+function dispatchRules({ direction, branches }: DispatchChain): string[] {
+  const end = direction === 'ingress' ? 'dst' : 'src';
+  const rules = branches.map(({ set, chain }) => `-m set --match-set ${set} ${end} -g ${chain}`);
+  rules.push(`-g ${REJECT_CHAIN}`);
+  return rules;
+}
+
+const rendered = new WeakMap<Chain, { group: number; rules: readonly string[] }>();
+
+/** Rules of a compiled chain, without `-A NAME`. */
+export function renderChain(chain: Chain, options: EntryOptions = {}): readonly string[] {
+  const group = options.logGroup ?? 100;
+  const known = rendered.get(chain);
+  if (known?.group === group) return known.rules;
+  const rules = chain.kind === 'class' ? classRules(chain, group) : dispatchRules(chain);
+  rendered.set(chain, { group, rules });
+  return rules;
+}
+
+/** The chains that every state has: one for each hook, and the end of all refusals. */
+export function renderEntries(state: FamilyState, options: EntryOptions = {}): Map<string, readonly string[]> {
+  const { family, roots } = state;
+  const own = (texts: readonly string[] = []): readonly string[] =>
+    texts.filter((text) => text.includes(':') === (family === 6));
+  const isolated = (direction: 'ingress' | 'egress', extra = ''): string[] => {
+    const root = roots[direction];
+    const end = direction === 'ingress' ? 'dst' : 'src';
+    return root === undefined
+      ? []
+      : [`-m set --match-set ${isolatedSet(family, direction)} ${end} ${extra}-j ${root}`];
+  };
+  const unknown = (end: 'src' | 'dst', extra = ''): string[] =>
+    own(options.defaultDeny).map(
+      (cidr) =>
+        `${end === 'src' ? '-s' : '-d'} ${cidr} -m set ! --match-set ${localSet(family)} ${end} ${extra}-g ${REJECT_CHAIN}`,
+    );
+  const head = [ESTABLISHED, ...(family === 6 ? DISCOVERY : [])];
+  const services = own(options.serviceRanges).map((cidr) => `-d ${cidr} -j RETURN`);
+  const { nodePortRange } = options;
+  const nodePorts =
+    nodePortRange === undefined
+      ? []
+      : ['tcp', 'udp', 'sctp'].map(
+          (protocol) =>
+            `-p ${protocol} -m addrtype --dst-type LOCAL -m ${protocol} --dport ${nodePortRange.join(':')} -j RETURN`,
+        );
+  // What the node itself sends has a local source; what IPVS sends on keeps the client's.
+  const foreign = '-m addrtype ! --src-type LOCAL ';
+  return new Map<string, readonly string[]>([
+    [ENTRIES.INPUT, [...head, ...services, ...nodePorts, ...isolated('egress'), ...unknown('src')]],
+    [ENTRIES.FORWARD, [...head, ...isolated('egress'), ...isolated('ingress'), ...unknown('src'), ...unknown('dst')]],
+    [
+      ENTRIES.OUTPUT,
+      [
+        ...head,
+        ...isolated('egress'),
+        ...isolated('ingress', foreign),
+        ...unknown('src', foreign),
+        ...unknown('dst', foreign),
+      ],
+    ],
+    [
+      REJECT_CHAIN,
+      [
+        `${sameAddress(family, 1)} -j RETURN`,
+        // Out-of-window segments of a flow that lives on: an ICMP error would end it.
+        '-m conntrack --ctstate INVALID -j DROP',
+        `-j REJECT --reject-with ${family === 4 ? 'icmp' : 'icmp6'}-port-unreachable`,
+      ],
+    ],
+  ]);
+}
