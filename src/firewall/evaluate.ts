@@ -163,12 +163,12 @@ function decide(
   flow: Flow,
   ends: Readonly<Record<'source' | 'destination', { address: string; pod: PodObject | undefined }>>,
 ): Decision {
-  const [subject, peer] =
-    direction === 'ingress' ? [ends.destination, ends.source] : [ends.source, ends.destination];
+  const [subject, peer] = direction === 'ingress' ? [ends.destination, ends.source] : [ends.source, ends.destination];
   const { pod } = subject;
   if (pod === undefined) return { direction, verdict: 'allow', reason: 'no-pod' };
   const about = { direction, pod: nameOf(pod) };
-  if (model.node !== undefined && pod.nodeName !== model.node) return { ...about, verdict: 'allow', reason: 'elsewhere' };
+  if (model.node !== undefined && pod.nodeName !== model.node)
+    return { ...about, verdict: 'allow', reason: 'elsewhere' };
   if (subject.address === peer.address || pod === peer.pod) return { ...about, verdict: 'allow', reason: 'itself' };
   if (direction === 'ingress' && isOwnNode(model, pod, peer.address)) {
     return { ...about, verdict: 'allow', reason: 'own-node' };
@@ -176,7 +176,9 @@ function decide(
   const isolating = model.policies
     .filter(
       (policy) =>
-        policy.namespace === pod.namespace && policy[direction] !== undefined && selects(policy.podSelector, pod.labels),
+        policy.namespace === pod.namespace &&
+        policy[direction] !== undefined &&
+        selects(policy.podSelector, pod.labels),
     )
     .sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
   if (isolating.length === 0) return { ...about, verdict: 'allow', reason: 'unselected' };
@@ -189,7 +191,12 @@ function decide(
   return { ...about, verdict: 'deny', reason: 'isolated', policies: isolating.map(nameOf) };
 }
 
-function resolve(model: PolicyModel, text: string, field: string, beside: string): { address: string; pod: PodObject | undefined } {
+function resolve(
+  model: PolicyModel,
+  text: string,
+  field: string,
+  beside: string,
+): { address: string; pod: PodObject | undefined } {
   const parsed = tryParseAddress(text);
   if (parsed !== undefined) {
     const address = formatAddress(parsed);

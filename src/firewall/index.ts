@@ -29,3 +29,5 @@ export type {
 export type { EntryOptions } from './model/options.ts';
 export type { IptablesFlavour, IptablesTargetOptions } from './target/iptables.ts';
 export { cleanupIptables, createIptablesTarget } from './target/iptables.ts';
+export type { FirewallTarget, FirewallTargetOptions } from './target/target.ts';
+export { createFirewallTarget } from './target/target.ts';

@@ -3,7 +3,9 @@
  * Peers and ports are alternatives, so they multiply; ports of one protocol are merged first and peers of many plain blocks share
  * a set. What cannot match in a family gives no rule: a policy without rules refuses everything, which is the safe reading.
  */
-import { contains, parsePrefix, formatPrefix, tryParsePrefix } from '../../net/prefix.ts';
+import { contains, formatPrefix, isHostPrefix, parsePrefix, tryParsePrefix } from '../../net/prefix.ts';
+import { formatAddress } from '../../net/address.ts';
+import type { Prefix } from '../../net/prefix.ts';
 import type { Family, Protocol } from '../../net/values.ts';
 import type { NetworkPolicyObject, PolicyPeer, PolicyPort, PolicyRule } from '../../objects/types.ts';
 import { delimited, shortHash } from './hash.ts';
@@ -40,15 +42,20 @@ const MULTIPORT = 15;
 /** The two halves of a `/0`, which `hash:net` cannot hold. */
 const HALVES = { 4: ['0.0.0.0/1', '128.0.0.0/1'], 6: ['::/1', '8000::/1'] } as const;
 
+/** A prefix as `ipset save` prints it: single addresses without their length. */
+function memberText(prefix: Prefix): string {
+  return isHostPrefix(prefix) ? formatAddress(prefix) : formatPrefix(prefix);
+}
+
 function blockMembers(cidr: string, except: readonly string[], family: Family): Map<string, boolean> | undefined {
   const outer = parsePrefix(cidr, { hostBits: 'mask' });
   const members = new Map<string, boolean>();
-  for (const part of outer.length === 0 ? HALVES[family] : [formatPrefix(outer)]) members.set(part, false);
+  for (const part of outer.length === 0 ? HALVES[family] : [memberText(outer)]) members.set(part, false);
   for (const text of except) {
     const inner = tryParsePrefix(text, { hostBits: 'mask' });
     if (inner === undefined || inner.family !== family) continue;
     if (contains(inner, outer)) return undefined;
-    if (contains(outer, inner)) members.set(formatPrefix(inner), true);
+    if (contains(outer, inner)) members.set(memberText(inner), true);
   }
   return members;
 }
@@ -126,7 +133,7 @@ function compilePeers(
 ): PeerMatch[] {
   if (peers.length === 0) return [{}];
   const matches: PeerMatch[] = [];
-  const plain = new Set<string>();
+  const plain = new Map<string, Prefix>();
   const names = new Set<string>();
   for (const peer of peers) {
     if ('ipBlock' in peer) {
@@ -138,7 +145,7 @@ function compilePeers(
         const match = blockSet(members, family, sets);
         if (!names.has(match.peer!)) matches.push(match);
         names.add(match.peer!);
-      } else plain.add(formatPrefix(prefix));
+      } else plain.set(formatPrefix(prefix), prefix);
       continue;
     }
     const pods = compileSelector(peer.podSelector ?? { matchLabels: {}, matchExpressions: [] });
@@ -151,9 +158,9 @@ function compilePeers(
   }
   if (plain.has(`${family === 4 ? '0.0.0.0' : '::'}/0`)) return [{}];
   if (plain.size > PLAIN_BLOCKS) {
-    const members = new Map<string, boolean>([...plain].map((text) => [text, false]));
+    const members = new Map<string, boolean>([...plain.values()].map((prefix) => [memberText(prefix), false]));
     matches.push(blockSet(members, family, sets));
-  } else for (const block of [...plain].sort()) matches.push({ block });
+  } else for (const block of [...plain.keys()].sort()) matches.push({ block });
   return matches;
 }
 

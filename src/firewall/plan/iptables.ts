@@ -1,9 +1,10 @@
 /**
- * The difference between the compiled state and the kernel, in five steps whose every intermediate state judges each pod by its
- * old rules, by its new ones, or refuses:
- * 1. sets that appear, complete, and members that join sets a rule or class matches; 2. chains that appear and the entry chains, in one
- * commit a family; 3. members of the isolating sets, then everything that leaves, isolation first; 4. chains nobody reaches any
- * more; 5. sets nobody names any more. Without a change of chains 1 and 3 are one batch.
+ * The difference between the compiled state and the kernel, in five steps whose every intermediate state judges each pod in each
+ * direction by its old rules, by its new ones, or refuses:
+ * 1. sets that appear, complete, pods that join classes, and all about pods whose isolation ends; 2. chains that appear and the entry chains, in one commit a family;
+ * 3. isolation of new pods, then members that join sets which rules match, then those that leave them, then the end of isolation
+ * and of class membership; 4. chains nobody reaches any more; 5. sets nobody names any more. Without a change of chains 1 and 3
+ * are one batch.
  */
 import type { Family } from '../../net/values.ts';
 import type { PlanOptions } from '../../kernel/types.ts';
@@ -16,7 +17,13 @@ import type { ObservedFamily, ObservedIptables, ObservedSet } from '../parse/ipt
 
 /** One change of a set. */
 export type SetOperation =
-  | { readonly op: 'create'; readonly set: string; readonly family: Family; readonly kind: SetKind; readonly maxelem: number }
+  | {
+      readonly op: 'create';
+      readonly set: string;
+      readonly family: Family;
+      readonly kind: SetKind;
+      readonly maxelem: number;
+    }
   | { readonly op: 'add' | 'delete'; readonly set: string; readonly member: string; readonly except: boolean }
   | { readonly op: 'swap'; readonly set: string; readonly with: string }
   | { readonly op: 'destroy'; readonly set: string };
@@ -44,8 +51,25 @@ const NOTHING: ChainOperations = { put: new Map(), remove: [], jumps: new Map() 
 /** Sets are made this large at least; larger ones get room for twice their members. */
 const MAXELEM = 65536;
 
-/** Additions to isolating sets come last, removals from them first. */
-const ORDER: Readonly<Record<SetRole, number>> = { peer: 0, block: 0, named: 0, class: 1, group: 2, isolated: 3, local: 4 };
+/** A new pod is isolated before anybody may reach it as a peer; one that goes is nobody's peer before it is free. */
+const JOIN: Readonly<Record<SetRole, number>> = {
+  class: 1,
+  group: 2,
+  isolated: 3,
+  local: 4,
+  peer: 5,
+  block: 5,
+  named: 5,
+};
+const LEAVE: Readonly<Record<SetRole, number>> = {
+  local: 1,
+  peer: 2,
+  block: 2,
+  named: 2,
+  isolated: 3,
+  group: 4,
+  class: 5,
+};
 
 function roleOf(name: string): SetRole {
   if (name === localSet(4) || name === localSet(6)) return 'local';
@@ -55,9 +79,11 @@ function roleOf(name: string): SetRole {
 
 interface Draft {
   readonly prepare: SetOperation[];
-  readonly late: { order: number; operation: SetOperation }[];
+  readonly join: { order: number; operation: SetOperation }[];
   readonly leave: { order: number; operation: SetOperation }[];
   readonly destroy: SetOperation[];
+  /** Addresses whose isolation ends in a direction: their class may be gone from the chains of step 2. */
+  readonly freed: Set<string>;
 }
 
 function roomFor(count: number): number {
@@ -66,19 +92,26 @@ function roomFor(count: number): number {
   return count > MAXELEM / 2 ? room : MAXELEM;
 }
 
-function draftMember(draft: Draft, set: CompiledSet | undefined, observed: ObservedSet, name: string, member: string): void {
+function draftMember(
+  draft: Draft,
+  set: CompiledSet | undefined,
+  observed: ObservedSet,
+  name: string,
+  member: string,
+): void {
   const wanted = set?.members.get(member);
   const held = observed.members.get(member);
   if (wanted === held) return;
-  const order = ORDER[set?.role ?? roleOf(name)];
+  const role = set?.role ?? roleOf(name);
   if (wanted === undefined) {
-    draft.leave.push({ order: -order, operation: { op: 'delete', set: name, member, except: held ?? false } });
+    if (role === 'isolated') draft.freed.add(member);
+    draft.leave.push({ order: LEAVE[role], operation: { op: 'delete', set: name, member, except: held ?? false } });
   } else if (held !== undefined) {
     // The same prefix as match and as exception: only a replacement in one set will do, exception first.
     draft.prepare.push({ op: 'delete', set: name, member, except: held });
     draft.prepare.push({ op: 'add', set: name, member, except: wanted });
   } else {
-    draft.late.push({ order, operation: { op: 'add', set: name, member, except: wanted } });
+    draft.join.push({ order: JOIN[role], operation: { op: 'add', set: name, member, except: wanted } });
   }
 }
 
@@ -89,7 +122,9 @@ function draftFill(set: CompiledSet, name: string, draft: Draft): void {
 function draftSet(draft: Draft, name: string, set: CompiledSet | undefined, observed: ObservedSet | undefined): void {
   if (set === undefined) {
     // Nothing reaches it once the chains have changed, so its members need not leave one by one.
-    if (observed !== undefined) draft.destroy.push({ op: 'destroy', set: name });
+    if (observed === undefined) return;
+    if (roleOf(name) === 'isolated') for (const member of observed.members.keys()) draft.freed.add(member);
+    draft.destroy.push({ op: 'destroy', set: name });
     return;
   }
   const create = (as: string): void => {
@@ -99,10 +134,10 @@ function draftSet(draft: Draft, name: string, set: CompiledSet | undefined, obse
   if (observed === undefined) {
     create(name);
     // Nothing matches a new set before the chains do, except isolation: that is filled when everything else stands.
-    if (ORDER[set.role] < ORDER.isolated) draftFill(set, name, draft);
+    if (set.role !== 'isolated' && set.role !== 'local') draftFill(set, name, draft);
     else {
       for (const [member, except] of set.members) {
-        draft.late.push({ order: ORDER[set.role], operation: { op: 'add', set: name, member, except } });
+        draft.join.push({ order: JOIN[set.role], operation: { op: 'add', set: name, member, except } });
       }
     }
     return;
@@ -173,7 +208,7 @@ export function planIptables(
   { prune, dirty }: PlanOptions,
   options: EntryOptions = {},
 ): IptablesPlan {
-  const draft: Draft = { prepare: [], late: [], leave: [], destroy: [] };
+  const draft: Draft = { prepare: [], join: [], leave: [], destroy: [], freed: new Set() };
   const chains = { 4: NOTHING, 6: NOTHING };
   const retire = { 4: NOTHING, 6: NOTHING };
   if (!prune && !covers(state, observed)) return { prepare: [], chains, commit: [], retire, destroy: [] };
@@ -215,18 +250,27 @@ export function planIptables(
   const sizes = (name: string): number =>
     state.families[name.startsWith('krs6') ? 6 : 4].sets.get(name)?.members.size ?? 0;
   // An outer group holds more: additions go from the innermost outwards, removals the other way round.
-  const byOrder = (a: Draft['late'][number], b: Draft['late'][number]): number =>
+  const byOrder = (a: Draft['join'][number], b: Draft['join'][number]): number =>
     a.order - b.order || sizes(a.operation.set) - sizes(b.operation.set);
-  const outermost = (a: Draft['late'][number], b: Draft['late'][number]): number =>
+  const outermost = (a: Draft['join'][number], b: Draft['join'][number]): number =>
     a.order - b.order || sizes(b.operation.set) - sizes(a.operation.set);
-  const late = draft.late.sort(byOrder);
-  const early = late.filter(({ order }) => order < ORDER.isolated).map(({ operation }) => operation);
-  const isolating = late.filter(({ order }) => order >= ORDER.isolated).map(({ operation }) => operation);
-  const leave = prune ? draft.leave.sort(outermost).map(({ operation }) => operation) : [];
+  const join = draft.join.sort(byOrder);
+  const leave = prune ? draft.leave.sort(outermost) : [];
+  const isFreed = ({ operation }: Draft['join'][number]): boolean => {
+    if (draft.freed.size === 0 || !('member' in operation)) return false;
+    const comma = operation.member.indexOf(',');
+    return draft.freed.has(comma < 0 ? operation.member : operation.member.slice(0, comma));
+  };
+  const early = (one: Draft['join'][number]): boolean =>
+    one.order < JOIN.isolated || (one.order > JOIN.local && isFreed(one));
+  const soon = (one: Draft['join'][number]): boolean =>
+    one.order <= LEAVE.isolated && one.order !== LEAVE.local && isFreed(one);
+  const operations = (list: Draft['join'], keep: (one: Draft['join'][number]) => boolean): SetOperation[] =>
+    list.filter(keep).map(({ operation }) => operation);
   return {
-    prepare: [...draft.prepare, ...early],
+    prepare: [...draft.prepare, ...operations(join, early), ...operations(leave, soon)],
     chains,
-    commit: [...isolating, ...leave],
+    commit: [...operations(join, (one) => !early(one)), ...operations(leave, (one) => !soon(one))],
     retire,
     destroy: prune ? draft.destroy : [],
   };
@@ -259,4 +303,3 @@ export function planRemoval(observed: ObservedIptables): IptablesPlan {
     destroy: [...observed.sets.keys()].map((set) => ({ op: 'destroy', set })),
   };
 }
-

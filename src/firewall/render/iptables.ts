@@ -111,9 +111,7 @@ export function renderEntries(state: FamilyState, options: EntryOptions = {}): M
   const isolated = (direction: 'ingress' | 'egress', extra = ''): string[] => {
     const root = roots[direction];
     const end = direction === 'ingress' ? 'dst' : 'src';
-    return root === undefined
-      ? []
-      : [`-m set --match-set ${isolatedSet(family, direction)} ${end} ${extra}-j ${root}`];
+    return root === undefined ? [] : [`-m set --match-set ${isolatedSet(family, direction)} ${end} ${extra}-j ${root}`];
   };
   const unknown = (end: 'src' | 'dst', extra = ''): string[] =>
     own(options.defaultDeny).map(

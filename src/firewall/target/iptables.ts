@@ -45,7 +45,12 @@ export function createIptablesTools(options: IptablesTargetOptions): IptablesToo
   const program = (family: Family, verb: string): string =>
     `${family === 4 ? 'iptables' : 'ip6tables'}${flavour === 'system' ? '' : `-${flavour}`}-${verb}`;
   const run = async (file: string, args: readonly string[], input?: string, signal?: AbortSignal): Promise<string> => {
-    const command = { file, args, ...(input === undefined ? {} : { input }), ...(netns === undefined ? {} : { netns }) };
+    const command = {
+      file,
+      args,
+      ...(input === undefined ? {} : { input }),
+      ...(netns === undefined ? {} : { netns }),
+    };
     const { stdout } = await runner.run(command, signal === undefined ? {} : { signal });
     return stdout;
   };
@@ -160,7 +165,11 @@ export async function applyIptables(
     tools.families.every((family) => renderChains(steps[family]) === '');
 
   // Each batch ends where a later step must find it done; what nothing separates is one child process.
-  const batches: { item: string; operations: readonly SetOperation[]; then?: Readonly<Record<Family, ChainOperations>> }[] = [];
+  const batches: {
+    item: string;
+    operations: readonly SetOperation[];
+    then?: Readonly<Record<Family, ChainOperations>>;
+  }[] = [];
   const open: SetOperation[] = [...plan.prepare];
   const cut = (item: string, then: Readonly<Record<Family, ChainOperations>>): void => {
     if (idle(then)) return;
@@ -206,7 +215,10 @@ function limit(state: FirewallState, family: Family): FirewallState {
 }
 
 /** Removes everything of ours from iptables and ipset; nothing of anybody else. Needs no running agent. */
-export async function cleanupIptables(options: IptablesTargetOptions, signal?: AbortSignal): Promise<Applied<ObservedIptables>> {
+export async function cleanupIptables(
+  options: IptablesTargetOptions,
+  signal?: AbortSignal,
+): Promise<Applied<ObservedIptables>> {
   const tools = createIptablesTools(options);
   const observed = await observeIptables(tools, signal);
   return applyIptables(planRemoval(observed), observed, tools, signal);

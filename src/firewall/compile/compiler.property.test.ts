@@ -1,0 +1,188 @@
+/**
+ * The oracle against the rules: after every step of a random history the rules that a pretended kernel holds judge random flows
+ * exactly as `evaluate` does, the incremental state is the state compiled from nothing, and no moment in between is looser or
+ * cuts what stays allowed.
+ */
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { evaluate } from '../evaluate.ts';
+import { compile, createPolicyCompiler } from './compiler.ts';
+import { createFirewallTarget } from '../target/target.ts';
+import type { FirewallState } from '../model/types.ts';
+import { createFakeNetfilter } from '../../../test/support/firewall/fake-netfilter.ts';
+import type { FakeNetfilter, Fault } from '../../../test/support/firewall/fake-netfilter.ts';
+import type { Packet } from '../../../test/support/firewall/packet.ts';
+import { OWN_NODE, beginning, change, flow, singleStep, step } from '../../../test/support/firewall/worlds.ts';
+import type { Change, RandomFlow, World } from '../../../test/support/firewall/worlds.ts';
+
+const LOCAL: ReadonlySet<string> = new Set([OWN_NODE[4], OWN_NODE[6]]);
+const RUNS = Number(process.env['FIREWALL_RUNS'] ?? 60);
+
+function packets({ source, destination, protocol, port }: RandomFlow): Packet[] {
+  const six = source.includes(':');
+  const common = {
+    source,
+    destination,
+    port,
+    local: LOCAL,
+    state: 'NEW' as const,
+    ...(protocol === 'icmp' ? { protocol: six ? 'ipv6-icmp' : 'icmp', type: six ? 128 : 8 } : { protocol }),
+  };
+  if (LOCAL.has(source)) return [{ ...common, hook: 'OUTPUT' }];
+  if (LOCAL.has(destination)) return [{ ...common, hook: 'INPUT' }];
+  // What IPVS sends on appears at OUTPUT, with the client's address.
+  return [
+    { ...common, hook: 'FORWARD' },
+    { ...common, hook: 'OUTPUT' },
+  ];
+}
+
+/** What each direction says of a flow. */
+interface Judged {
+  readonly egress: boolean;
+  readonly ingress: boolean;
+}
+
+const allowed = ({ egress, ingress }: Judged): boolean => egress && ingress;
+
+function verdicts(world: World, flows: readonly RandomFlow[]): Judged[] {
+  const model = {
+    node: 'n1',
+    pods: [...world.pods.values()],
+    namespaces: [...world.namespaces.values()],
+    policies: [...world.policies.values()],
+  };
+  return flows.map((one) => {
+    const { egress, ingress } = evaluate(model, one);
+    return { egress: egress.verdict === 'allow', ingress: ingress.verdict === 'allow' };
+  });
+}
+
+/**
+ * Whether a flow denied before and after may pass in between: only where a pod changed its labels in place and both of its sides
+ * changed at once, because two nodes would not change at the same instant either.
+ */
+function crossing(before: Judged, after: Judged, changes: readonly Change[]): boolean {
+  const [one] = changes;
+  const relabelled = changes.length === 1 && one?.kind === 'pod' && one.object !== undefined;
+  return relabelled && ((before.egress && after.ingress) || (after.egress && before.ingress));
+}
+
+function plain(state: FirewallState): unknown {
+  const sorted = <T>(map: ReadonlyMap<string, T>): [string, T][] => [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+  return ([4, 6] as const).map((family) => {
+    const { sets, chains, roots } = state.families[family];
+    return {
+      roots: { ...roots },
+      chains: sorted(chains),
+      sets: sorted(sets).map(([name, set]) => [name, { ...set, members: sorted(set.members) }]),
+    };
+  });
+}
+
+const describeFlow = ({ source, destination, protocol, port }: RandomFlow): string =>
+  `${source} > ${destination} ${protocol}/${port}`;
+
+const history = {
+  start: beginning,
+  steps: fc.array(step, { minLength: 1, maxLength: 6 }),
+  flows: fc.array(flow, { minLength: 30, maxLength: 30 }),
+};
+
+async function settle(
+  machine: FakeNetfilter,
+  state: FirewallState,
+  dirty: ReadonlySet<string> | undefined,
+  observed: unknown,
+): Promise<unknown> {
+  const target = createFirewallTarget({ runner: machine.runner });
+  const { signal } = new AbortController();
+  const before = observed ?? (await target.observe(signal));
+  const plan = target.plan(state, before, { prune: true, ...(dirty === undefined ? {} : { dirty }) });
+  const applied = await target.apply(plan, signal);
+  for (const { error } of applied.failures) throw error;
+  expect(target.size(target.plan(state, applied.observed, { prune: true }))).toBe(0);
+  expect(target.size(target.plan(state, await target.observe(signal), { prune: true }))).toBe(0);
+  return applied.observed;
+}
+
+test('rules judge as the evaluator does after every change, and never looser on the way', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.record(history), async ({ start, steps, flows }) => {
+      const world: World = { pods: new Map(), namespaces: new Map(), policies: new Map() };
+      const compiler = createPolicyCompiler({ node: 'n1' });
+      const machine = createFakeNetfilter();
+      let observed: unknown;
+      let before: Judged[] | undefined;
+      let at = 0;
+      for (const changes of [start, ...steps]) {
+        const { state, dirty } = compiler.update(change(world, changes));
+        const fresh = compile({
+          node: 'n1',
+          pods: world.pods.values(),
+          namespaces: world.namespaces.values(),
+          policies: world.policies.values(),
+        });
+        expect(plain(state)).toEqual(plain(fresh.state));
+        const after = verdicts(world, flows);
+        const moments: string[] = [];
+        machine.onChange = () => {
+          if (before === undefined || changes.length > 1) return;
+          flows.forEach((one, index) => {
+            const [old, now] = [before![index]!, after[index]!];
+            if (allowed(old) !== allowed(now) || (!allowed(now) && crossing(old, now, changes))) return;
+            for (const packet of packets(one)) {
+              if (machine.passes(packet) !== allowed(now))
+                moments.push(`${allowed(now) ? 'cut' : 'leak'} ${packet.hook} ${describeFlow(one)}`);
+            }
+          });
+        };
+        observed = await settle(machine, state, at++ === 0 ? undefined : dirty, observed);
+        expect(moments).toEqual([]);
+        flows.forEach((one, index) => {
+          for (const packet of packets(one)) {
+            expect(`${packet.hook} ${describeFlow(one)}: ${machine.passes(packet)}`).toBe(
+              `${packet.hook} ${describeFlow(one)}: ${allowed(after[index]!)}`,
+            );
+          }
+        });
+        before = after;
+      }
+    }),
+    { numRuns: RUNS },
+  );
+}, 120_000);
+
+test('a tool that fails at any step leaves nothing looser, and the next pass heals it', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.record({ ...history, steps: fc.array(singleStep, { minLength: 1, maxLength: 3 }) }),
+      fc.nat(5),
+      fc.constantFrom<Fault>('before', 'half', 'after'),
+      async ({ start, steps, flows }, index, fault) => {
+        const world: World = { pods: new Map(), namespaces: new Map(), policies: new Map() };
+        const compiler = createPolicyCompiler({ node: 'n1' });
+        const machine = createFakeNetfilter();
+        const target = createFirewallTarget({ runner: machine.runner });
+        const { signal } = new AbortController();
+        await settle(machine, compiler.update(change(world, start)).state, undefined, undefined);
+        let before = verdicts(world, flows);
+        for (const changes of steps) {
+          const { state } = compiler.update(change(world, changes));
+          const after = verdicts(world, flows);
+          const plan = target.plan(state, await target.observe(signal), { prune: true });
+          machine.breakAt(index, fault);
+          await target.apply(plan, signal);
+          flows.forEach((one, at) => {
+            if (allowed(before[at]!) || allowed(after[at]!) || crossing(before[at]!, after[at]!, changes)) return;
+            for (const packet of packets(one)) expect(machine.passes(packet), describeFlow(one)).toBe(false);
+          });
+          machine.breakAt(-1, fault);
+          await settle(machine, state, undefined, undefined);
+          before = after;
+        }
+      },
+    ),
+    { numRuns: RUNS },
+  );
+}, 120_000);
