@@ -31,8 +31,12 @@ export type { RoutingChange, RoutingObserved, RoutingPlan } from './plan.ts';
 export { emptyObservation, plan } from './plan.ts';
 export type { IptablesPrograms, RenderOptions, RoutingCommand } from './render.ts';
 export { render, renderCommands } from './render.ts';
-export type { RoutingTarget, RoutingTargetOptions } from './target.ts';
+export type { RoutingPart, RoutingTarget, RoutingTargetOptions } from './target.ts';
 export { createRoutingTarget, observeRouting } from './target.ts';
+export type { UnderlayOptions } from './underlay.ts';
+export { readUnderlay } from './underlay.ts';
+export type { RoutingDrift, WatchOptions } from './watch.ts';
+export { watchRouting } from './watch.ts';
 export { advertisements } from './advertise.ts';
 export type {
   BfdConfig,

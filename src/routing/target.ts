@@ -6,7 +6,9 @@
 import { SdkError } from '../net/errors.ts';
 import type { Family } from '../net/values.ts';
 import type { Applied, ApplyFailure, CommandResult, Runner, Target } from '../kernel/types.ts';
-import { MAIN_TABLE, OVERLAY_TABLE, names, setName } from './model.ts';
+import type { BlockOwnership } from '../kernel/ownership.ts';
+import { createSysctl } from '../kernel/sysctl.ts';
+import { names, setName } from './model.ts';
 import type { RoutingItem, RoutingState } from './model.ts';
 import {
   byKey,
@@ -20,9 +22,9 @@ import {
   parseSets,
   parseSysctls,
   parseWireguard,
-} from './parse.ts';
+} from './parse/state.ts';
 import { applyTo, plan } from './plan.ts';
-import type { RoutingObserved, RoutingPlan } from './plan.ts';
+import type { RoutingChange, RoutingObserved, RoutingPlan } from './plan.ts';
 import { defaultIptables, renderCommands } from './render.ts';
 import type { RenderOptions, RoutingCommand } from './render.ts';
 
@@ -33,10 +35,43 @@ export interface RoutingTargetOptions extends RenderOptions {
   readonly families?: readonly Family[];
   /** @defaultValue 'kube-bridge' */
   readonly bridge?: string;
+  /** Where what is applied, and what sysctls held before, is recorded; absent: nowhere, and cleanup cannot be exact. */
+  readonly ownership?: BlockOwnership;
+}
+
+/** Parts of what is observed that can be read on their own. */
+export type RoutingPart = 'links' | 'routes' | 'rules' | 'sets' | 'chains' | 'sysctls';
+
+const PARTS: readonly RoutingPart[] = ['links', 'routes', 'rules', 'sets', 'chains', 'sysctls'];
+
+/** Which part an item belongs to. */
+function partOf(item: RoutingItem): RoutingPart {
+  switch (item.type) {
+    case 'route':
+      return 'routes';
+    case 'rule':
+      return 'rules';
+    case 'set':
+    case 'entry':
+      return 'sets';
+    case 'chain':
+      return 'chains';
+    case 'sysctl':
+      return 'sysctls';
+    default:
+      return 'links';
+  }
 }
 
 /** The target of pod networking. */
-export type RoutingTarget = Target<RoutingState, RoutingObserved, RoutingPlan>;
+export interface RoutingTarget extends Target<RoutingState, RoutingObserved, RoutingPlan> {
+  /** What the kernel is known to hold, for {@link watchRouting}; undefined before the first reading. */
+  known(): ReadonlyMap<string, RoutingItem> | undefined;
+  /** Whether a plan is being applied right now. */
+  busy(): boolean;
+  /** Says that these parts may have changed: the next reading reads them alone. */
+  suspect(parts: Iterable<RoutingPart>): void;
+}
 
 /** Where the sysctls of this block live; one `grep` reads them all. */
 const SYSCTL_FILES = [
@@ -58,8 +93,13 @@ const SYSCTL_ARGS = [
   '/proc/sys/net/ipv6/conf',
 ];
 
-/** Reads everything of ours. */
-export async function observeRouting(options: RoutingTargetOptions, signal: AbortSignal): Promise<RoutingObserved> {
+/** Reads what is ours; with `parts` only those, the rest is taken from `before`. */
+export async function observeRouting(
+  options: RoutingTargetOptions,
+  signal: AbortSignal,
+  before?: RoutingObserved,
+  parts: ReadonlySet<RoutingPart> = new Set(PARTS),
+): Promise<RoutingObserved> {
   const families = options.families ?? [4];
   const programs = options.iptables ?? defaultIptables;
   const run = (file: string, args: readonly string[], okExitCodes: readonly number[] = []): Promise<CommandResult> =>
@@ -70,22 +110,20 @@ export async function observeRouting(options: RoutingTargetOptions, signal: Abor
     return result.exitCode === 0 ? result.stdout : '';
   };
   const items: RoutingItem[] = [];
-  const foreign = new Map<string, string>();
-  const heads = new Map<string, number>();
+  if (before !== undefined) for (const item of before.items.values()) if (!parts.has(partOf(item))) items.push(item);
+  const foreign = new Map<string, string>(before === undefined || parts.has('routes') ? [] : before.foreign);
+  const heads = new Map<string, number>(before === undefined || parts.has('chains') ? [] : before.heads);
 
   const links = async (): Promise<void> => {
     const found = parseLinks((await run('ip', ['-j', '-d', 'link', 'show'])).stdout, options.bridge);
     for (const link of found) {
       if (link.type !== 'link') continue;
       if (link.kind === 'vxlan') {
-        items.push(
-          link,
-          ...parseNeighbours(
-            await maybe('ip', ['-j', 'neigh', 'show', 'dev', link.name, 'nud', 'permanent']),
-            link.name,
-          ),
-          ...parseFdb(await maybe('bridge', ['-j', 'fdb', 'show', 'dev', link.name]), link.name),
-        );
+        const [neighbours, fdb] = await Promise.all([
+          maybe('ip', ['-j', 'neigh', 'show', 'dev', link.name, 'nud', 'permanent']),
+          maybe('bridge', ['-j', 'fdb', 'show', 'dev', link.name]),
+        ]);
+        items.push(link, ...parseNeighbours(neighbours, link.name), ...parseFdb(fdb, link.name));
       } else if (link.kind === 'wireguard') {
         const { port, peers } = parseWireguard((await run('wg', ['show', link.name, 'dump'])).stdout, link.name);
         items.push(port === undefined ? link : { ...link, port }, ...peers);
@@ -95,33 +133,37 @@ export async function observeRouting(options: RoutingTargetOptions, signal: Abor
       items.push(...parseFou(await maybe('ip', ['-j', 'fou', 'show'])));
     }
   };
-  const perFamily = async (family: Family): Promise<void> => {
-    const flag = `-${family}`;
-    const sets = [names.podSubnets, names.nodeIps].map((base) => setName(base, family));
-    const [main, overlay, rules, chains, ...saved] = await Promise.all([
-      run('ip', ['-j', flag, 'route', 'show', 'table', `${MAIN_TABLE}`]).then((result) => result.stdout),
-      maybe('ip', ['-j', flag, 'route', 'show', 'table', `${OVERLAY_TABLE}`]),
-      run('ip', ['-j', flag, 'rule', 'show']).then((result) => result.stdout),
-      run(programs[family].save, []).then((result) => result.stdout),
-      ...sets.map((set) => maybe('ipset', ['save', set])),
-    ]);
-    for (const [table, text] of [
-      [MAIN_TABLE, main],
-      [OVERLAY_TABLE, overlay],
-    ] as const) {
-      const routes = parseRoutes(text, family, table);
-      items.push(...routes.items);
-      for (const [key, protocol] of routes.foreign) foreign.set(key, protocol);
-    }
-    const parsed = parseChains(chains, family);
-    for (const [place, count] of parsed.heads) heads.set(place, count);
-    items.push(...parseRules(rules, family), ...parsed.items, ...saved.flatMap((text) => parseSets(text, [family])));
+  const routes = async (family: Family): Promise<void> => {
+    const { stdout } = await run('ip', ['-j', `-${family}`, 'route', 'show', 'table', 'all']);
+    const found = parseRoutes(stdout, family);
+    items.push(...found.items);
+    for (const [key, protocol] of found.foreign) foreign.set(key, protocol);
+  };
+  const rules = async (family: Family): Promise<void> => {
+    items.push(...parseRules((await run('ip', ['-j', `-${family}`, 'rule', 'show'])).stdout, family));
+  };
+  const chains = async (family: Family): Promise<void> => {
+    const found = parseChains((await run(programs[family].save, [])).stdout, family);
+    for (const [place, count] of found.heads) heads.set(place, count);
+    items.push(...found.items);
+  };
+  const sets = async (family: Family): Promise<void> => {
+    const ours = [names.podSubnets, names.nodeIps].map((base) => setName(base, family));
+    const saved = await Promise.all(ours.map((set) => maybe('ipset', ['save', set])));
+    for (const text of saved) items.push(...parseSets(text, [family]));
   };
   const sysctls = async (): Promise<void> => {
     // 1: no line matched, 2: some file is absent; both answer the question.
     items.push(...parseSysctls((await run('grep', SYSCTL_ARGS, [1, 2])).stdout));
   };
-  await Promise.all([links(), sysctls(), ...families.map(perFamily)]);
+  const each = { routes, rules, chains, sets };
+  await Promise.all([
+    ...(parts.has('links') ? [links()] : []),
+    ...(parts.has('sysctls') ? [sysctls()] : []),
+    ...(['routes', 'rules', 'chains', 'sets'] as const).flatMap((part) =>
+      parts.has(part) ? families.map((family) => each[part](family)) : [],
+    ),
+  ]);
   return { items: byKey(items), foreign, heads };
 }
 
@@ -205,33 +247,81 @@ async function runCommand(
   }
 }
 
+/** Writes sysctls, remembering what they held. */
+async function applySysctls(
+  changes: readonly RoutingChange[],
+  options: RoutingTargetOptions,
+  signal: AbortSignal,
+): Promise<readonly ApplyFailure[]> {
+  const values = new Map<string, string>();
+  for (const { item, verb } of changes) {
+    if (item.type === 'sysctl' && verb !== 'remove') values.set(item.path, item.value);
+  }
+  if (values.size === 0) return [];
+  const { failures } = await createSysctl(options).write(values, { signal });
+  return [...failures].map(([path, error]) => ({ item: `sysctl/${path}`, error }));
+}
+
 /** Makes the target of pod networking for `reconcile()`. */
 export function createRoutingTarget(options: RoutingTargetOptions): RoutingTarget {
+  let known: RoutingObserved | undefined;
+  let busy = false;
+  const suspects = new Set<RoutingPart>();
+
+  const applyPlan = async (wanted: RoutingPlan, signal: AbortSignal): Promise<Applied<RoutingObserved>> => {
+    const failures: ApplyFailure[] = [];
+    const { ownership } = options;
+    // On record before it is in the kernel: a crash in between leaves a line too many, never an item too many.
+    const made = wanted.changes.filter((one) => one.verb === 'add' && one.item.type !== 'sysctl');
+    await ownership?.add(made.map((one) => [one.key, JSON.stringify(one.item)]));
+    for (const command of renderCommands(wanted, options)) {
+      if (command.file === 'sysctl') continue;
+      failures.push(...(await runCommand(options.runner, command, signal)));
+    }
+    failures.push(...(await applySysctls(wanted.changes, options, signal)));
+    for (const change of wanted.changes) {
+      if (change.verb !== 'blocked') continue;
+      failures.push({
+        item: change.key,
+        error: new SdkError(`a route of protocol ${change.note} is in the place of ${change.key}; it was left alone`, {
+          code: 'CONFLICT',
+          retryable: true,
+        }),
+      });
+    }
+    const failed = new Set(failures.map((one) => one.item));
+    const removed = wanted.changes.filter((one) => one.verb === 'remove' && !failed.has(one.key));
+    await ownership?.remove(removed.map((one) => one.key));
+    return { observed: applyTo(wanted.observed, wanted.changes, failed), failures };
+  };
+
   return {
     name: 'routing',
-    observe: (signal) => observeRouting(options, signal),
+    async observe(signal) {
+      // Asked without a suspicion (at start, after a failure, at the resync), everything is read.
+      const parts = suspects.size === 0 || known === undefined ? undefined : new Set(suspects);
+      suspects.clear();
+      known = await (parts === undefined
+        ? observeRouting(options, signal)
+        : observeRouting(options, signal, known, parts));
+      return known;
+    },
     plan,
     size: (wanted) => wanted.changes.length,
-    async apply(wanted, signal): Promise<Applied<RoutingObserved>> {
-      const failures: ApplyFailure[] = [];
-      for (const command of renderCommands(wanted, options)) {
-        failures.push(...(await runCommand(options.runner, command, signal)));
+    async apply(wanted, signal) {
+      busy = true;
+      try {
+        const applied = await applyPlan(wanted, signal);
+        known = applied.observed;
+        return applied;
+      } finally {
+        busy = false;
       }
-      for (const change of wanted.changes) {
-        if (change.verb !== 'blocked') continue;
-        failures.push({
-          item: change.key,
-          error: new SdkError(
-            `a route of protocol ${change.note} is in the place of ${change.key}; it was left alone`,
-            {
-              code: 'CONFLICT',
-              retryable: true,
-            },
-          ),
-        });
-      }
-      const failed = new Set(failures.map((one) => one.item));
-      return { observed: applyTo(wanted.observed, wanted.changes, failed), failures };
+    },
+    known: () => known?.items,
+    busy: () => busy,
+    suspect(parts) {
+      for (const part of parts) suspects.add(part);
     },
   };
 }
