@@ -70,13 +70,12 @@ export function passRecord(event: PassEvent, at: number): PassRecord {
   };
 }
 
-function trouble(ready: boolean, last: PassRecord | undefined): string | undefined {
+function trouble(last: PassRecord | undefined): string | undefined {
   if (last === undefined) return 'no pass yet';
   if (last.error !== undefined) return last.error;
   const [failure] = last.failures;
   if (failure !== undefined) return `${last.failures.length} changes failed, first ${failure.item}: ${failure.error}`;
   if (last.remaining > 0) return `${last.remaining} changes remain`;
-  if (!ready && last.pruneHeld !== undefined) return `waiting for the first full picture of the objects`;
   return undefined;
 }
 
@@ -109,7 +108,7 @@ export function createAgentState(now: () => number = Date.now): AgentState {
       const clean = record.error === undefined && record.failures.length === 0 && record.remaining === 0;
       block.passes++;
       block.failures += clean ? 0 : 1;
-      block.ready ||= clean && record.pruneHeld !== 'unsynced';
+      block.ready ||= clean;
       block.last = record;
       ring.unshift(record);
       ring.length = Math.min(ring.length, KEPT_PASSES);
@@ -125,7 +124,7 @@ export function createAgentState(now: () => number = Date.now): AgentState {
     issues,
     blocks: () =>
       [...blocks].map(([name, { ready, passes: count, failures, last }]) => {
-        const why = trouble(ready, last);
+        const why = trouble(last);
         return {
           name,
           ready,

@@ -97,7 +97,7 @@ function program(given: Map<FlagName, string[]>): Command {
 
 /** The text of `--help`. */
 export function helpText(): string {
-  return program(new Map()).helpInformation().replaceAll(' [bool]', '');
+  return program(new Map()).helpInformation().replaceAll(' [bool]', '       ');
 }
 
 /**

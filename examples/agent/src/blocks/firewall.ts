@@ -1,0 +1,93 @@
+/**
+ * NetworkPolicy on this node: pods, namespaces and policies into the compiler, its state into the kernel, questions to the
+ * evaluator.
+ */
+import { createFirewallTarget, createPolicyCompiler, evaluate, type Flow } from 'kube-router-sdk/firewall';
+import type { Issue } from 'kube-router-sdk/net';
+import { createFeed } from '../feed.ts';
+import { parsePortRange } from '../flags/services.ts';
+import { part, type Part } from '../part.ts';
+import { objectInput } from '../sources.ts';
+import { createCaptureRunner } from '../capture.ts';
+import type { BlockContext } from './context.ts';
+
+/** Wires the block. */
+export function wireFirewall(context: BlockContext): Part {
+  const { config, node, families, objects, providers } = context;
+  const { flags } = config;
+  const runner = createCaptureRunner(context.runner);
+  const pods = objects.open('Pod');
+  const namespaces = objects.open('Namespace');
+  const policies = objects.open('NetworkPolicy');
+  const defaultDeny = flags['netpol-default-deny'];
+  const compiler = createPolicyCompiler({ node, localPods: defaultDeny });
+  let issues: readonly Issue[] = [];
+  const update: typeof compiler.update = (changes) => {
+    const updated = compiler.update(changes);
+    issues = updated.issues;
+    return updated;
+  };
+  const feed = createFeed<ReturnType<typeof compiler.update>['state']>();
+  feed.add(objectInput(namespaces), ({ changed }) => update({ namespaces: changed }));
+  feed.add(objectInput(pods), ({ changed }) => update({ pods: changed }));
+  feed.add(objectInput(policies), ({ changed }) => update({ policies: changed }));
+  context.onClose(() => feed.close());
+
+  const range = parsePortRange(flags['service-node-port-range']);
+  const own = objects.open('Node').snapshot().items.get(node);
+  const target = createFirewallTarget({
+    runner,
+    backend: flags['use-nftables-for-netpol'] ? 'nftables' : 'iptables',
+    families,
+    serviceRanges: [
+      ...flags['service-cluster-ip-range'],
+      ...flags['service-external-ip-range'],
+      ...flags['loadbalancer-ip-range'],
+    ].filter((prefix) => families.includes(prefix.includes(':') ? 6 : 4)),
+    ...(range === undefined ? {} : { nodePortRange: [range.from, range.to] as const }),
+    ...(defaultDeny && own !== undefined
+      ? { defaultDeny: own.podCIDRs.filter((prefix) => families.includes(prefix.includes(':') ? 6 : 4)) }
+      : {}),
+  });
+
+  providers.policies = () =>
+    [...policies.snapshot().items].map(([policy, object]) => ({
+      policy,
+      directions: [
+        ...(object.ingress === undefined ? [] : (['ingress'] as const)),
+        ...(object.egress === undefined ? [] : (['egress'] as const)),
+      ],
+      pods: [],
+    }));
+  providers.explain = (query) => explainFlow(context, readFlow(query));
+
+  return part({
+    name: 'firewall',
+    desired$: feed.desired$,
+    target,
+    describe: (plan) => runner.capture(() => target.apply(plan, AbortSignal.timeout(10_000))),
+    issues: () => issues,
+    resyncMs: flags['iptables-sync-period'],
+  });
+}
+
+/** The flow that a query asks for. @throws Error that says what is missing */
+export function readFlow(query: URLSearchParams): Flow {
+  const source = query.get('from') ?? '';
+  const destination = query.get('to') ?? '';
+  if (source === '' || destination === '') throw new Error('--from and --to are needed: namespace/pod or an address');
+  const port = Number(query.get('port') ?? 0);
+  if (!Number.isInteger(port) || port < 0 || port > 65535) throw new Error('--port is not a port');
+  return { source, destination, protocol: query.get('protocol') ?? 'tcp', port };
+}
+
+/** Verdict of the objects as they are now. */
+export function explainFlow({ objects }: Pick<BlockContext, 'objects'>, flow: Flow): ReturnType<typeof evaluate> {
+  const list = <K extends 'Pod' | 'Namespace' | 'NetworkPolicy' | 'Node'>(kind: K) => [
+    ...objects.open(kind).snapshot().items.values(),
+  ];
+  return evaluate(
+    { pods: list('Pod'), namespaces: list('Namespace'), policies: list('NetworkPolicy'), nodes: list('Node') },
+    flow,
+  );
+}

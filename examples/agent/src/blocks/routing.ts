@@ -1,0 +1,109 @@
+/**
+ * Pod networking on this node: nodes, learned routes and the node's own network into the compiler, its state into the kernel.
+ */
+import type { KernelRouteChanges, Issue } from 'kube-router-sdk/net';
+import {
+  createRoutingCompiler,
+  createRoutingTarget,
+  render,
+  type RoutingOutput,
+  type RoutingState,
+  type Underlay,
+} from 'kube-router-sdk/routing';
+import { BehaviorSubject, filter, Subject, type Observable } from 'rxjs';
+import { createFeed } from '../feed.ts';
+import { part, type Part } from '../part.ts';
+import { objectInput } from '../sources.ts';
+import { readUnderlay } from '../underlay.ts';
+import type { BlockContext } from './context.ts';
+
+/** What pod networking tells the others. */
+export interface RoutingBlock {
+  readonly part: Part;
+  /** MTU of pods and this node's pod CIDRs, for the CNI file; emits when either changes. */
+  readonly podNetwork$: Observable<{ readonly mtu?: number; readonly podCidrs: readonly string[] }>;
+  /** Looks at the node's own interfaces again. */
+  readonly refreshUnderlay: () => Promise<void>;
+}
+
+/** Wires the block; `learned$` are the routes of BGP, absent where none is spoken. */
+export function wireRouting(context: BlockContext, learned$?: Observable<KernelRouteChanges>): RoutingBlock {
+  const { config, node, families, objects, runner } = context;
+  const { flags } = config;
+  const nodes = objects.open('Node');
+  const compiler = createRoutingCompiler({
+    node,
+    families,
+    source: learned$ === undefined ? 'nodes' : 'bgp',
+    overlay: flags['enable-overlay'] ? flags['overlay-type'] : 'none',
+    encapsulation: flags['overlay-encap'],
+    ...(flags['overlay-encap'] === 'fou' ? { encapsulationPort: flags['overlay-encap-port'] } : {}),
+    podEgress: flags['enable-pod-egress'],
+    autoMtu: flags['auto-mtu'],
+  });
+  let issues: readonly Issue[] = [];
+  const podNetwork = new BehaviorSubject<{ mtu?: number; podCidrs: readonly string[] } | undefined>(undefined);
+  const update = (input: Parameters<typeof compiler.update>[0]): RoutingOutput => {
+    const output = compiler.update(input);
+    issues = output.issues;
+    const { mtu, podCidrs } = output;
+    const before = podNetwork.value;
+    if (podCidrs.length > 0 && (before?.mtu !== mtu || before?.podCidrs.join() !== podCidrs.join())) {
+      podNetwork.next({ podCidrs, ...(mtu === undefined ? {} : { mtu }) });
+    }
+    return output;
+  };
+  const underlay = new Subject<Underlay | undefined>();
+  const refreshUnderlay = async (): Promise<void> => {
+    const addresses =
+      nodes
+        .snapshot()
+        .items.get(node)
+        ?.addresses.map(({ address }) => address) ?? [];
+    try {
+      underlay.next(await readUnderlay(runner, addresses));
+    } catch (error) {
+      context.log.warn({ block: 'routing', error: (error as Error).message }, "this node's interfaces cannot be read");
+      underlay.next(undefined);
+    }
+  };
+  const feed = createFeed<RoutingState>();
+  let addressesBefore = '';
+  feed.add(objectInput(nodes), ({ changed }) => {
+    const output = update({ nodes: changed });
+    const own = changed.find(({ key }) => key === node)?.object;
+    const addresses = JSON.stringify(own?.addresses ?? []);
+    if (own !== undefined && addresses !== addressesBefore) {
+      addressesBefore = addresses;
+      void refreshUnderlay();
+    }
+    return output;
+  });
+  feed.add({ changes$: underlay, synced: () => true }, (found) =>
+    update(found === undefined ? {} : { underlay: found }),
+  );
+  if (learned$ !== undefined) {
+    feed.add({ changes$: learned$, synced: ({ synced }) => synced, holds: false }, (learned) => update({ learned }));
+  }
+  if (addressesBefore === '') void refreshUnderlay();
+  context.onClose(() => feed.close());
+
+  const target = createRoutingTarget({ runner, families });
+  return {
+    refreshUnderlay,
+    podNetwork$: podNetwork.pipe(filter((value) => value !== undefined)),
+    part: part({
+      name: 'routing',
+      desired$: feed.desired$,
+      target,
+      describe: (plan) =>
+        Promise.resolve(
+          render(plan)
+            .split('\n')
+            .filter((line) => line !== ''),
+        ),
+      issues: () => issues,
+      resyncMs: Math.min(flags['routes-sync-period'], flags['injected-routes-sync-period']),
+    }),
+  };
+}

@@ -1,0 +1,103 @@
+/**
+ * `cleanup`: the exact inverse of what was applied, from the record of it and from our own names; needs no running agent and
+ * no API. Values are given back only where they are still ours. `--dry-run` lists what would be done.
+ */
+import { createRunner, openOwnership, type Ownership, type StreamingRunner } from 'kube-router-sdk/kernel';
+import { SdkError, type Family } from 'kube-router-sdk/net';
+import { askAgent } from '../admin/client.ts';
+import { cleaners } from '../blocks/cleaners.ts';
+import { createDryRunner } from '../capture.ts';
+import type { Outcome } from '../cli.ts';
+import type { Config } from '../config/load.ts';
+import { hasNetAdmin, nodeNameCandidates, noPrivilege, type Environment } from '../node.ts';
+import { exitCodes, type BlockReport, type Report } from '../report.ts';
+
+/** What a block's cleanup is given. */
+export interface CleanupContext {
+  readonly config: Config;
+  readonly runner: StreamingRunner;
+  readonly ownership: Ownership;
+  readonly families: readonly Family[];
+  readonly dryRun: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** What a block's cleanup did. */
+export interface CleanupResult {
+  /** Number of things removed or given back. */
+  readonly changes: number;
+  readonly failures: readonly { readonly item: string; readonly error: Error }[];
+  /** What could not be given back, and why. */
+  readonly notes?: readonly string[];
+  /** With `dryRun`: what would be done, where it is no command. */
+  readonly lines?: readonly string[];
+}
+
+/** Cleans one block. */
+export type Cleaner = (context: CleanupContext) => Promise<CleanupResult>;
+
+const TIMEOUT_MS = 300_000;
+
+/** Runs the command. */
+export async function cleanup(config: Config, env: Environment): Promise<Outcome> {
+  const { flags } = config;
+  const [node] = nodeNameCandidates(config, env);
+  const dryRun = flags['dry-run'];
+  if (!hasNetAdmin()) {
+    const report: Report = { command: 'cleanup', node, ok: false, blocks: [], issues: [], errors: [noPrivilege] };
+    return { report, exitCode: exitCodes.difference };
+  }
+  if (!dryRun && (await askAgent(flags['run-dir'], '/status').catch(() => true)) !== undefined) {
+    throw new SdkError('an agent is running on this node; stop it before cleaning up', { code: 'CONFLICT' });
+  }
+  const ownership = await openOwnership({ path: `${flags['run-dir']}/owned.json` });
+  const real = createRunner();
+  const blocks: BlockReport[] = [];
+  const diff: { block: string; lines: readonly string[] }[] = [];
+  const errors: string[] = [];
+  if (ownership.damaged !== undefined) {
+    errors.push(`the record of what was applied is damaged (${ownership.damaged}): what it alone knew stays`);
+  }
+  for (const [name, clean] of cleaners(config)) {
+    const started = performance.now();
+    const dry = dryRun ? createDryRunner(real) : undefined;
+    const context: CleanupContext = {
+      config,
+      runner: dry ?? real,
+      ownership,
+      families: [4, 6],
+      dryRun,
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    };
+    try {
+      const { changes, failures, notes = [], lines = [] } = await clean(context);
+      const listed = [...(dry?.lines ?? []), ...lines];
+      if (dryRun) diff.push({ block: name, lines: listed });
+      errors.push(...notes);
+      blocks.push({
+        name,
+        changes: dryRun ? listed.length : changes,
+        remaining: failures.length,
+        durationMs: Math.round(performance.now() - started),
+        ...(failures.length === 0
+          ? {}
+          : { failures: failures.map(({ item, error }) => ({ item, error: error.message })) }),
+      });
+    } catch (error) {
+      errors.push(`${name}: ${(error as Error).message}`);
+      blocks.push({ name, changes: 0, remaining: 1, durationMs: Math.round(performance.now() - started) });
+    }
+  }
+  if (!dryRun) await ownership.compact();
+  const ok = blocks.every((block) => block.remaining === 0);
+  const report: Report = {
+    command: 'cleanup',
+    node,
+    ok,
+    blocks,
+    issues: [],
+    ...(errors.length === 0 ? {} : { errors }),
+    ...(dryRun ? { diff } : {}),
+  };
+  return { report, exitCode: ok ? exitCodes.ok : exitCodes.difference };
+}

@@ -1,0 +1,149 @@
+/**
+ * The agent put together: objects, the door to the kernel, and the enabled blocks in the order in which a start programs
+ * them (routing, services, policy: each inserts its rules first, so that policy ends up in front).
+ */
+import { createRunner, type StreamingRunner } from 'kube-router-sdk/kernel';
+import type { Issue } from 'kube-router-sdk/net';
+import type { ObjectKind, ObjectSource } from 'kube-router-sdk/informers';
+import { emptyProviders, type Providers } from './admin/views.ts';
+import { enabledFamilies, type BlockContext } from './blocks/context.ts';
+import { wireFirewall } from './blocks/firewall.ts';
+import { wireRouting } from './blocks/routing.ts';
+import { createEmptyKernelRunner } from './capture.ts';
+import type { Config } from './config/load.ts';
+import { createLog, type Log } from './log.ts';
+import { measureState, type Metrics } from './metrics/metrics.ts';
+import { nodeNameCandidates, type Environment } from './node.ts';
+import { openSource } from './objects.ts';
+import type { Part } from './part.ts';
+import { firstPicture, neededKinds, sourceViews } from './sources.ts';
+import { createAgentState, type AgentState } from './state.ts';
+
+/** Objects, and what is known of their coming. */
+export interface OpenedObjects {
+  readonly objects: ObjectSource;
+  /** Whether all kinds had their first full picture before the signal. */
+  synced(signal: AbortSignal): Promise<boolean>;
+  /** One sentence: which kinds are missing and why. */
+  whyUnsynced(): string;
+}
+
+/** An agent without a loop: what the commands run. */
+export interface Assembly {
+  readonly node: () => string;
+  readonly parts: readonly Part[];
+  readonly runner: StreamingRunner;
+  readonly state: AgentState;
+  readonly providers: Providers;
+  readonly log: Log;
+  readonly families: BlockContext['families'];
+  /** Of the objects and of every block, now. */
+  issues(): readonly Issue[];
+  whyUnsynced(): string;
+  close(): Promise<void>;
+}
+
+/** How {@link assemble} is to do it. */
+export interface AssembleOptions {
+  readonly mode: BlockContext['mode'];
+  /** Answer every question to the kernel as an empty one would. */
+  readonly emptyKernel?: boolean;
+  readonly metrics?: Metrics;
+  readonly state?: AgentState;
+  readonly log?: Log;
+  readonly signal?: AbortSignal;
+}
+
+/** Opens the source of objects and the kinds that are needed. */
+export async function openObjects(
+  config: Config,
+  env: Environment,
+  kinds: readonly ObjectKind[],
+): Promise<OpenedObjects> {
+  const objects = await openSource(config);
+  const sources = kinds.map((kind) => ({ kind, source: objects.open(kind) }));
+  const reasons = new Map<ObjectKind, string>();
+  for (const { kind, source } of sources) source.state$.subscribe((state) => void reasons.set(kind, state.reason));
+  return {
+    objects,
+    async synced(signal) {
+      const all = await Promise.all(sources.map(({ source }) => firstPicture(source, signal)));
+      return all.every(Boolean);
+    },
+    whyUnsynced() {
+      const missing = sources.filter(({ source }) => !source.snapshot().synced);
+      const why = missing.map(({ kind }) => reasons.get(kind) ?? '').find((reason) => reason !== '');
+      const names = missing.map(({ kind }) => kind).join(', ');
+      return `no full picture of ${names} within --cache-sync-timeout${why === undefined ? '' : `: ${why}`}`;
+    },
+  };
+}
+
+/** The Node name that this process goes by: the first candidate that is a Node, else the first. */
+async function findNode(config: Config, env: Environment, objects: ObjectSource, signal: AbortSignal): Promise<string> {
+  const candidates = nodeNameCandidates(config, env);
+  if (!(await firstPicture(objects.open('Node'), signal))) return candidates[0];
+  const { items } = objects.open('Node').snapshot();
+  return candidates.find((name) => items.has(name)) ?? candidates[0];
+}
+
+/** Puts the agent together. */
+export async function assemble(config: Config, env: Environment, options: AssembleOptions): Promise<Assembly> {
+  const { flags } = config;
+  const state = options.state ?? createAgentState();
+  const providers = emptyProviders();
+  const ends: (() => void | Promise<void>)[] = [];
+  const onClose = (end: () => void | Promise<void>): void => void ends.push(end);
+  const kinds = neededKinds(flags);
+  const opened = await openObjects(config, env, kinds);
+  const { objects } = opened;
+  onClose(() => objects.close());
+  const signal = options.signal ?? AbortSignal.timeout(flags['cache-sync-timeout']);
+  const node = await findNode(config, env, objects, signal);
+  const log = options.log ?? createLog({ verbosity: flags.v, quiet: options.mode !== 'run' }, node);
+  const runner: StreamingRunner = options.emptyKernel === true ? createEmptyKernelRunner() : createRunner();
+  providers.sources = () => sourceViews(objects, kinds);
+  const context: BlockContext = {
+    config,
+    env,
+    node,
+    families: enabledFamilies(config),
+    objects,
+    runner,
+    mode: options.mode,
+    state,
+    providers,
+    log,
+    onClose,
+    ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
+  };
+  if (options.metrics !== undefined) onClose(measureState(options.metrics, state));
+  let objectIssues: readonly Issue[] = [];
+  const subscription = objects.issues$.subscribe((issues) => {
+    objectIssues = issues;
+    state.setIssues('objects', issues);
+  });
+  onClose(() => subscription.unsubscribe());
+  const parts: Part[] = [];
+  if (flags['run-router']) parts.push(wireRouting(context).part);
+  if (flags['run-firewall']) parts.push(wireFirewall(context));
+  for (const part of parts) state.expect(part.name);
+  return {
+    node: () => node,
+    parts,
+    runner,
+    state,
+    providers,
+    log,
+    families: context.families,
+    issues: () => unique([...objectIssues, ...parts.flatMap((part) => part.issues())]),
+    whyUnsynced: () => opened.whyUnsynced(),
+    async close() {
+      for (const end of ends.reverse()) await end();
+    },
+  };
+}
+
+function unique(issues: readonly Issue[]): readonly Issue[] {
+  return [...new Map(issues.map((issue) => [`${issue.object}\n${issue.field}\n${issue.reason}`, issue])).values()];
+}
