@@ -27,6 +27,7 @@ export default defineConfig({
       project('kernel', ['test/kernel/**/*.test.ts'], 300_000),
       project('peers', ['test/peers/**/*.test.ts'], 120_000),
       project('package', ['test/package/**/*.test.ts'], 300_000),
+      project('conformance', ['test/conformance/**/*.test.ts'], 300_000),
     ],
   },
 });

@@ -586,6 +586,14 @@ add(
   { seen: 'unchanged' },
 );
 
+add(
+  'IPv6 announced beside a malformed NEXT_HOP',
+  'discard',
+  '4760 3',
+  ({ origin, asPath }) => update({ attributes: goodReach + origin + asPath + attr(0x40, 3, '0a00') }),
+  { seen: 'unchanged', also: ['withdraw'] },
+);
+
 group = 'no routes';
 add('End-of-RIB of IPv4', 'accept', '4724 2', () => update({}), { seen: 'unchanged' });
 add('End-of-RIB of IPv6', 'accept', '4724 2', () => update({ attributes: unreach('000201') }), { seen: 'unchanged' });

@@ -81,6 +81,7 @@ interface Reading {
   as4Aggregator?: Aggregator;
   mpReach?: MpReach;
   mpUnreach?: MpUnreach;
+  readonly hasNlri: boolean;
   /** An MP_REACH_NLRI with routes was there, whether or not its family was negotiated. */
   reachable: boolean;
 }
@@ -136,14 +137,16 @@ function readAsPath(reading: Reading, span: AttributeSpan): void {
 }
 
 function readNextHop(reading: Reading, span: AttributeSpan): void {
-  if (span.length !== 4) return lengthFault(reading, span, 'withdraw', '7606 section 7.3');
+  // Without routes in the NLRI field it is to be ignored (RFC 4760 section 3), right or wrong.
+  const reaction = reading.hasNlri ? 'withdraw' : 'discard';
+  if (span.length !== 4) return lengthFault(reading, span, reaction, '7606 section 7.3');
   const text = textOf4(span.bytes, span.at);
   if (isHostAddress4(u32(span.bytes, span.at))) {
     reading.attributes.nextHop = text;
     return;
   }
   const reason = `NEXT_HOP ${text} is no host address (RFC 4271 section 6.3, RFC 7606 section 3 e)`;
-  reportAttribute(reading.findings, span, 'next-hop', 'withdraw', UpdateError.invalidNextHop, reason);
+  reportAttribute(reading.findings, span, 'next-hop', reaction, UpdateError.invalidNextHop, reason);
 }
 
 function readAggregator(reading: Reading, span: AttributeSpan): void {
@@ -421,7 +424,7 @@ export function decodeAttributes(
   hasNlri: boolean,
 ): AttributesResult {
   const findings = createFindings();
-  const reading: Reading = { context, findings, attributes: {}, unknown: [], partial: [], reachable: hasNlri };
+  const reading: Reading = { context, findings, attributes: {}, unknown: [], partial: [], hasNlri, reachable: hasNlri };
   readBlock(reading, bytes, offset, offset + length);
   checkMandatory(reading, hasNlri);
   mergeFourOctets(reading);

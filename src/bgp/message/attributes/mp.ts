@@ -19,8 +19,7 @@ export function isHostAddress4(value: number): boolean {
 
 function isHostAddress6(bytes: Uint8Array, at: number): boolean {
   if (bytes[at] === 0xff) return false;
-  const low = u32(bytes, at + 12);
-  return u32(bytes, at) !== 0 || u32(bytes, at + 4) !== 0 || u32(bytes, at + 8) !== 0 || low > 1;
+  return u32(bytes, at) !== 0 || u32(bytes, at + 4) !== 0 || u32(bytes, at + 8) !== 0 || u32(bytes, at + 12) !== 0;
 }
 
 function isLinkLocal(bytes: Uint8Array, at: number): boolean {

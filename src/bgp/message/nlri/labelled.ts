@@ -1,13 +1,11 @@
 /**
  * Labelled and VPN prefixes: label stack, route distinguisher, prefix under one bit count (RFC 8277, RFC 4364, RFC 4659).
- * A withdrawal carries a label that means nothing (RFC 8277 section 2.4), so a stack also ends at those.
+ * There is one label and its bottom-of-stack bit means nothing (RFC 8277 section 2.2); more are read where the bit count
+ * leaves no other reading, for peers that send stacks unasked.
  * Stands on bytes.ts; nlri.ts calls it.
  */
 import { textOf4, textOf6, u16, u24, u32 } from '../bytes.ts';
 import type { NlriDetail } from './types.ts';
-
-/** What stands for "no label" in withdrawals (RFC 8277 section 2.4, and older practice). */
-const WITHDRAWN = new Set([0x800000, 0x000000]);
 
 /** A route distinguisher of eight octets as text: `AS:N`, `A.B.C.D:N`, or hex for a type not assigned. */
 export function formatRd(bytes: Uint8Array, at: number): string {
@@ -36,14 +34,13 @@ export function decodeLabelled(
   vpn: boolean,
 ): { readonly text: string; readonly detail: NlriDetail } | undefined {
   const labels: number[] = [];
-  for (;;) {
+  const most = (afi === 1 ? 32 : 128) + (vpn ? 64 : 0);
+  do {
     if (bits < 24) return undefined;
-    const field = u24(bytes, at);
+    labels.push(u24(bytes, at) >>> 4);
     at += 3;
     bits -= 24;
-    labels.push(field >>> 4);
-    if ((field & 1) !== 0 || WITHDRAWN.has(field)) break;
-  }
+  } while (bits > most && (u24(bytes, at - 3) & 1) === 0);
   let rd: string | undefined;
   if (vpn) {
     if (bits < 64) return undefined;
