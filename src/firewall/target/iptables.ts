@@ -197,7 +197,13 @@ export function createIptablesTarget(
     observe: (signal) => observeIptables(tools, signal),
     plan: (desired, observed, how) => {
       const only = tools.families.length === 1 ? limit(desired, tools.families[0]!) : desired;
-      return { ...planIptables(only, observed, how, options), observed };
+      const planned = planIptables(only, observed, how, options);
+      // The entry chains are planned for both families; those of one that is switched off would never be applied.
+      const enabled = (steps: IptablesPlan['chains']): IptablesPlan['chains'] => ({
+        4: tools.families.includes(4) ? steps[4] : { put: new Map(), remove: [], jumps: new Map() },
+        6: tools.families.includes(6) ? steps[6] : { put: new Map(), remove: [], jumps: new Map() },
+      });
+      return { ...planned, chains: enabled(planned.chains), retire: enabled(planned.retire), observed };
     },
     size: sizeIptables,
     apply: (plan, signal) => applyIptables(plan, plan.observed, tools, signal),
