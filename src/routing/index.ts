@@ -48,3 +48,9 @@ export type {
 } from './peers/model.ts';
 export type { PeersInput } from './peers/peers.ts';
 export { peers } from './peers/peers.ts';
+export type { CniState } from './cni/edit.ts';
+export { editCni, newCni } from './cni/edit.ts';
+export type { CniObserved, CniPlan, CniRestored, CniTargetOptions } from './cni/file.ts';
+export { CNI_PATH, createCniTarget, restoreCni } from './cni/file.ts';
+export type { CleanupOptions, CleanupReport } from './cleanup.ts';
+export { cleanupRouting } from './cleanup.ts';

@@ -144,6 +144,19 @@ export function plan(desired: RoutingState, observed: RoutingObserved, options: 
   return { changes: [...additions, ...removals], observed };
 }
 
+/** A plan that removes exactly these keys; a set takes its entries along. */
+export function planRemoval(observed: RoutingObserved, keys: Iterable<string>): RoutingPlan {
+  const changes: RoutingChange[] = [];
+  const going = new Set(keys);
+  for (const key of going) {
+    const item = observed.items.get(key);
+    if (item === undefined || (item.type === 'entry' && going.has(`set/${item.set}`))) continue;
+    changes.push({ key, verb: 'remove', item });
+  }
+  changes.sort((a, b) => ORDER[b.item.type] - ORDER[a.item.type]);
+  return { changes, observed };
+}
+
 /** What the kernel holds after the changes, except the failed ones. */
 export function applyTo(
   observed: RoutingObserved,

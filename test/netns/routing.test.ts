@@ -3,12 +3,17 @@
  * pass finds nothing to do, foreign routes and rules are left alone, and routes that did not change are never touched.
  */
 import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openOwnership } from '../../src/kernel/ownership.ts';
 import { createRunner } from '../../src/kernel/runner.ts';
+import type { Runner } from '../../src/kernel/types.ts';
 import type { KernelRoute } from '../../src/net/values.ts';
 import type { NodeObject } from '../../src/objects/types.ts';
 import type { IptablesPrograms, RoutingOptions, RoutingOutput, Underlay } from '../../src/routing/index.ts';
-import { createRoutingCompiler, createRoutingTarget, plan } from '../../src/routing/index.ts';
+import { cleanupRouting, createRoutingCompiler, createRoutingTarget, plan } from '../../src/routing/index.ts';
 
 const prefix = `krr-${process.pid}`;
 const made: string[] = [];
@@ -75,6 +80,7 @@ describe.each<[string, IptablesPrograms, Partial<RoutingOptions>]>([
   const short = name.replace(/[^a-z]/gi, '').slice(0, 8) + name.length;
   let inside: (...args: string[]) => string;
   let target: ReturnType<typeof createRoutingTarget>;
+  let runner: Runner;
   const compiler = createRoutingCompiler({ node: 'n1', families: [4, 6], ...options });
   const signal = new AbortController().signal;
 
@@ -94,11 +100,8 @@ describe.each<[string, IptablesPrograms, Partial<RoutingOptions>]>([
     for (const dev of ['eth0', 'eth1']) inside('ip', 'link', 'set', dev, 'up');
     inside('ip', 'addr', 'add', '10.0.0.1/24', 'dev', 'eth0');
     inside('ip', 'addr', 'add', 'fd00::1/64', 'dev', 'eth0', 'nodad');
-    target = createRoutingTarget({
-      runner: createRunner({ netns: `/run/netns/${prefix}-${short}` }),
-      families: [4, 6],
-      iptables,
-    });
+    runner = createRunner({ netns: `/run/netns/${prefix}-${short}` });
+    target = createRoutingTarget({ runner, families: [4, 6], iptables });
   });
 
   test('everything is applied and reads back equal; a second pass does nothing', async () => {
@@ -194,6 +197,56 @@ describe.each<[string, IptablesPrograms, Partial<RoutingOptions>]>([
       .split('\n')
       .filter((line) => line.startsWith('-A FORWARD'));
     expect(forward).toEqual(['-A FORWARD -j KUBE-ROUTER-PODS', '-A FORWARD -s 198.18.0.0/15 -j DROP']);
+  });
+
+  test('cleanup is the exact inverse: the machine is as it was, what was not ours is still there', async () => {
+    const snapshot = () =>
+      ['-4', '-6']
+        .map((family) => inside('ip', family, 'route', 'show', 'table', 'all') + inside('ip', family, 'rule'))
+        .concat(
+          inside('ip', '-o', 'link').replace(/^\d+: /gm, ''),
+          inside('ipset', 'save'),
+          ...[iptables[4].save, iptables[6].save].map((save) =>
+            inside(save)
+              .split('\n')
+              .filter((line) => line.startsWith('-A') || /^:KUBE/.test(line))
+              .join('\n'),
+          ),
+          inside(
+            'sysctl',
+            '-a',
+            '-r',
+            '^net\\.(ipv4|ipv6|bridge)\\..*(forward|rp_filter|bridge-nf-call|accept_ra|disable_ipv6)$',
+          ),
+        )
+        .map((text) => text.replace(/ (linkdown|onlink)/g, ''));
+    // Everything of the tests before is taken away first, so that there is a clean state to come back to.
+    await cleanupRouting({ runner, families: [4, 6], iptables, adopt: true });
+    for (const path of ['ipv4/ip_forward', 'ipv6/conf/all/forwarding']) inside('sysctl', '-q', '-w', `net/${path}=0`);
+    const before = snapshot();
+    const folder = mkdtempSync(join(tmpdir(), 'krr-'));
+    try {
+      const record = join(folder, 'owned.json');
+      const ownership = (await openOwnership({ path: record })).block('routing');
+      const recorded = createRoutingTarget({ runner, families: [4, 6], iptables, ownership });
+      const out = compiler.update({});
+      const wanted = recorded.plan(out.state, await recorded.observe(signal), { prune: true });
+      expect((await recorded.apply(wanted, signal)).failures).toEqual([]);
+      expect(snapshot()).not.toEqual(before);
+      // Another process, which knows the record alone.
+      const found = (await openOwnership({ path: record })).block('routing');
+      const listed = await cleanupRouting({ runner, families: [4, 6], iptables, ownership: found, dryRun: true });
+      const done = await cleanupRouting({ runner, families: [4, 6], iptables, ownership: found });
+      expect(done.failures).toEqual([]);
+      expect(done.removed).toEqual(listed.removed);
+      expect(done.kept).toEqual([]);
+      expect(snapshot()).toEqual(before);
+      const again = await cleanupRouting({ runner, families: [4, 6], iptables, ownership: found });
+      expect(again).toMatchObject({ removed: [], kept: [], restored: [], failures: [] });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+    await pass(compiler.update({}));
   });
 
   test('wanting nothing removes every trace but the bridge and the sysctls', async () => {
