@@ -1,0 +1,150 @@
+/**
+ * Prefixes as dense numbers: open addressing over typed arrays, one table a family.
+ * A prefix is one or four 32-bit words and a length; its id indexes every other column of the RIB, and is reused after
+ * `removePrefix`. Linear probing with backward-shift deletion, so there are no tombstones to clean up.
+ * Stands at the bottom of the RIB; knows nothing of routes.
+ */
+import type { Family } from '../../net/values.ts';
+import { capacityFor, growInt32, growUint32, growUint8 } from './columns.ts';
+
+/** All prefixes of one family that the RIB has a use for. Read-only to all but this file. */
+export interface PrefixTable {
+  readonly family: Family;
+  /** 32-bit words a prefix: 1 or 4. */
+  readonly words: 1 | 4;
+  /** `words` cells an id, most significant first. */
+  bits: Uint32Array;
+  lengths: Uint8Array;
+  /** Ids ever given out: ids are below it. */
+  size: number;
+  /** Ids in use. */
+  live: number;
+  /** Id + 1 a slot, 0 free. */
+  slots: Int32Array;
+  mask: number;
+  /** Ids to be given out again. */
+  free: number[];
+}
+
+/** An empty table. */
+export function createPrefixTable(family: Family): PrefixTable {
+  const words = family === 4 ? 1 : 4;
+  return {
+    family,
+    words,
+    bits: new Uint32Array(1024 * words),
+    lengths: new Uint8Array(1024),
+    size: 0,
+    live: 0,
+    slots: new Int32Array(2048),
+    mask: 2047,
+    free: [],
+  };
+}
+
+function hashOf(a: number, b: number, c: number, d: number, length: number): number {
+  let hash = Math.imul(a ^ Math.imul(length + 1, 0x9e3779b1), 0x85ebca6b);
+  if ((b | c | d) !== 0) {
+    hash = Math.imul(hash ^ (hash >>> 15) ^ b, 0xc2b2ae35);
+    hash = Math.imul(hash ^ (hash >>> 13) ^ c, 0x27d4eb2f);
+    hash = Math.imul(hash ^ (hash >>> 15) ^ d, 0x165667b1);
+  }
+  hash ^= hash >>> 16;
+  hash = Math.imul(hash, 0x7feb352d);
+  return hash ^ (hash >>> 15);
+}
+
+function hashOfId(table: PrefixTable, id: number): number {
+  const bits = table.bits;
+  if (table.words === 1) return hashOf(bits[id]!, 0, 0, 0, table.lengths[id]!);
+  const at = id * 4;
+  return hashOf(bits[at]!, bits[at + 1]!, bits[at + 2]!, bits[at + 3]!, table.lengths[id]!);
+}
+
+function equals(table: PrefixTable, id: number, a: number, b: number, c: number, d: number, length: number): boolean {
+  const bits = table.bits;
+  if (table.lengths[id] !== length) return false;
+  if (table.words === 1) return bits[id] === a;
+  const at = id * 4;
+  return bits[at] === a && bits[at + 1] === b && bits[at + 2] === c && bits[at + 3] === d;
+}
+
+/** Id of a prefix (words unsigned, host bits zero, `b c d` zero for IPv4); -1 when the table lacks it. */
+export function findPrefix(table: PrefixTable, a: number, b: number, c: number, d: number, length: number): number {
+  const { slots, mask } = table;
+  for (let slot = hashOf(a, b, c, d, length) & mask; ; slot = (slot + 1) & mask) {
+    const id = slots[slot]! - 1;
+    if (id < 0) return -1;
+    if (equals(table, id, a, b, c, d, length)) return id;
+  }
+}
+
+function rehash(table: PrefixTable, slotCount: number): void {
+  const slots = new Int32Array(slotCount);
+  const mask = slotCount - 1;
+  for (const entry of table.slots) {
+    if (entry === 0) continue;
+    let slot = hashOfId(table, entry - 1) & mask;
+    while (slots[slot] !== 0) slot = (slot + 1) & mask;
+    slots[slot] = entry;
+  }
+  table.slots = slots;
+  table.mask = mask;
+}
+
+/** Id of a prefix, taken into the table when new. */
+export function internPrefix(table: PrefixTable, a: number, b: number, c: number, d: number, length: number): number {
+  const { slots, mask } = table;
+  let slot = hashOf(a, b, c, d, length) & mask;
+  for (; ; slot = (slot + 1) & mask) {
+    const known = slots[slot]! - 1;
+    if (known < 0) break;
+    if (equals(table, known, a, b, c, d, length)) return known;
+  }
+  const id = table.free.pop() ?? table.size++;
+  if (id >= table.lengths.length) {
+    const capacity = capacityFor(table.lengths.length, id + 1);
+    table.lengths = growUint8(table.lengths, capacity);
+    table.bits = growUint32(table.bits, capacity * table.words);
+  }
+  table.lengths[id] = length;
+  if (table.words === 1) table.bits[id] = a;
+  else {
+    const at = id * 4;
+    table.bits[at] = a;
+    table.bits[at + 1] = b;
+    table.bits[at + 2] = c;
+    table.bits[at + 3] = d;
+  }
+  slots[slot] = id + 1;
+  if (++table.live * 4 > slots.length * 3) rehash(table, slots.length * 2);
+  return id;
+}
+
+/** Gives an id back. The caller has dropped everything that it indexes. */
+export function removePrefix(table: PrefixTable, id: number): void {
+  const { slots, mask } = table;
+  let hole = hashOfId(table, id) & mask;
+  while (slots[hole] !== id + 1) hole = (hole + 1) & mask;
+  for (let slot = (hole + 1) & mask; slots[slot] !== 0; slot = (slot + 1) & mask) {
+    const home = hashOfId(table, slots[slot]! - 1) & mask;
+    // The entry may move into the hole unless its home lies cyclically after the hole.
+    if (((slot - home) & mask) >= ((slot - hole) & mask)) {
+      slots[hole] = slots[slot]!;
+      hole = slot;
+    }
+  }
+  slots[hole] = 0;
+  table.free.push(id);
+  table.live--;
+}
+
+/** Capacity that a column indexed by prefix id needs now. */
+export function prefixCapacity(table: PrefixTable): number {
+  return table.lengths.length;
+}
+
+/** Growth of a column indexed by prefix id to the table's capacity. */
+export function fitInt32(column: Int32Array, table: PrefixTable, fill: number): Int32Array {
+  return column.length >= table.lengths.length ? column : growInt32(column, table.lengths.length, fill);
+}

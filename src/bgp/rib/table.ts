@@ -1,0 +1,235 @@
+/**
+ * Adj-RIB-In and Loc-RIB of one family, as columns.
+ * A row is one path: prefix, peer, path identifier, the attributes as received and as the import policy left them. Rows of a prefix
+ * are chained; the best is remembered. A change costs the paths of its prefix, never the table.
+ * Stands on the prefix table and the attribute store; decision.ts judges, groups and streams listen by `onChange`.
+ */
+import type { Family } from '../../net/values.ts';
+import type { AttributeStore } from './attribute-store.ts';
+import { release, retain } from './attribute-store.ts';
+import { capacityFor, growInt32, growUint16, growUint32, growUint8 } from './columns.ts';
+import { decide } from './decision.ts';
+import type { PrefixTable } from './prefix-table.ts';
+import { createPrefixTable, fitInt32, removePrefix } from './prefix-table.ts';
+
+/** Relation to whoever a path came from. */
+export type SourceKind = 'local' | 'ebgp' | 'ibgp' | 'ibgp-client' | 'confed';
+
+/** What the RIB knows of a source of paths. */
+export interface RibPeer {
+  /** Below 65536; 0 is this speaker itself. */
+  readonly index: number;
+  readonly kind: SourceKind;
+  /** BGP identifier, an unsigned integer. */
+  readonly routerId: number;
+  /** Orders peers of the same identifier: address bytes as hex. */
+  readonly addressKey: string;
+}
+
+/** Bits of `rowFlags`: the path is kept for a peer that restarts (RFC 4724), for long (RFC 9494). */
+export const STALE = 1;
+/** See {@link STALE}. */
+export const LONG_STALE = 2;
+
+/** One family's paths. Columns are read-only to all but this file. */
+export interface Rib {
+  readonly family: Family;
+  readonly prefixes: PrefixTable;
+  readonly store: AttributeStore;
+  readonly peers: (RibPeer | undefined)[];
+  /** First row of each prefix, best row of each prefix; -1 none. */
+  head: Int32Array;
+  best: Int32Array;
+  rowPrefix: Int32Array;
+  rowPeer: Uint16Array;
+  /** Attribute set as received; as imported, -1 when the import policy rejects the path. */
+  rowIn: Int32Array;
+  rowAttr: Int32Array;
+  rowNext: Int32Array;
+  rowFlags: Uint8Array;
+  /** Absent until a path with an identifier arrives (RFC 7911). */
+  rowPathId: Uint32Array | undefined;
+  rows: number;
+  freeRow: number;
+  /** Paths in use, per peer index. */
+  peerRows: number[];
+  /** Paths, prefixes with a best path. */
+  paths: number;
+  routes: number;
+  /** Cost to each next hop, by its id; -1 unreachable. Absent: all reachable at cost 0. */
+  metrics: Int32Array | undefined;
+  /** Compares MED between different neighbour ASes too. */
+  alwaysCompareMed: boolean;
+  /** A prefix changed: its best path, or any path (for those who use several). */
+  onChange: (prefix: number, bestChanged: boolean) => void;
+}
+
+/** An empty RIB. */
+export function createRib(family: Family, store: AttributeStore, peers: (RibPeer | undefined)[]): Rib {
+  const n = 1024;
+  return {
+    family,
+    prefixes: createPrefixTable(family),
+    store,
+    peers,
+    head: new Int32Array(n).fill(-1),
+    best: new Int32Array(n).fill(-1),
+    rowPrefix: new Int32Array(n).fill(-1),
+    rowPeer: new Uint16Array(n),
+    rowIn: new Int32Array(n),
+    rowAttr: new Int32Array(n),
+    rowNext: new Int32Array(n),
+    rowFlags: new Uint8Array(n),
+    rowPathId: undefined,
+    rows: 0,
+    freeRow: -1,
+    peerRows: [],
+    paths: 0,
+    routes: 0,
+    metrics: undefined,
+    alwaysCompareMed: false,
+    onChange: () => undefined,
+  };
+}
+
+/** Fits the columns indexed by prefix after prefixes were interned. */
+export function fitRib(rib: Rib): void {
+  if (rib.head.length >= rib.prefixes.lengths.length) return;
+  rib.head = fitInt32(rib.head, rib.prefixes, -1);
+  rib.best = fitInt32(rib.best, rib.prefixes, -1);
+}
+
+function newRow(rib: Rib): number {
+  const free = rib.freeRow;
+  if (free >= 0) {
+    rib.freeRow = rib.rowNext[free]!;
+    return free;
+  }
+  const row = rib.rows++;
+  if (row >= rib.rowPrefix.length) {
+    const n = capacityFor(rib.rowPrefix.length, row + 1);
+    rib.rowPrefix = growInt32(rib.rowPrefix, n, -1);
+    rib.rowPeer = growUint16(rib.rowPeer, n);
+    rib.rowIn = growInt32(rib.rowIn, n, 0);
+    rib.rowAttr = growInt32(rib.rowAttr, n, 0);
+    rib.rowNext = growInt32(rib.rowNext, n, 0);
+    rib.rowFlags = growUint8(rib.rowFlags, n);
+    if (rib.rowPathId !== undefined) rib.rowPathId = growUint32(rib.rowPathId, n);
+  }
+  return row;
+}
+
+/** Row of a peer's path to a prefix; -1 when there is none. */
+export function findRow(rib: Rib, peer: number, prefix: number, pathId: number): number {
+  const { rowPeer, rowNext, rowPathId } = rib;
+  for (let row = rib.head[prefix]!; row >= 0; row = rowNext[row]!) {
+    if (rowPeer[row] === peer && (rowPathId === undefined || rowPathId[row] === pathId)) return row;
+  }
+  return -1;
+}
+
+/**
+ * Takes a path in, in place of the peer's earlier one of the same identifier.
+ * @param received - attribute set as received, @param imported - as imported, -1 rejected; references are taken here
+ */
+export function putPath(
+  rib: Rib,
+  peer: number,
+  prefix: number,
+  pathId: number,
+  received: number,
+  imported: number,
+): void {
+  const { store } = rib;
+  if (pathId !== 0 && rib.rowPathId === undefined) rib.rowPathId = new Uint32Array(rib.rowPrefix.length);
+  let row = findRow(rib, peer, prefix, pathId);
+  if (row >= 0) {
+    const oldIn = rib.rowIn[row]!;
+    const oldAttr = rib.rowAttr[row]!;
+    const oldFlags = rib.rowFlags[row]!;
+    rib.rowFlags[row] = 0;
+    if (oldIn === received && oldAttr === imported) {
+      if ((oldFlags & LONG_STALE) !== 0) settle(rib, prefix, false);
+      return;
+    }
+    retain(store, received);
+    if (imported >= 0) retain(store, imported);
+    rib.rowIn[row] = received;
+    rib.rowAttr[row] = imported;
+    release(store, oldIn);
+    if (oldAttr >= 0) release(store, oldAttr);
+    if (oldAttr !== imported) settle(rib, prefix, rib.best[prefix] === row);
+    return;
+  }
+  retain(store, received);
+  if (imported >= 0) retain(store, imported);
+  row = newRow(rib);
+  rib.rowPrefix[row] = prefix;
+  rib.rowPeer[row] = peer;
+  rib.rowIn[row] = received;
+  rib.rowAttr[row] = imported;
+  rib.rowFlags[row] = 0;
+  rib.rowNext[row] = rib.head[prefix]!;
+  if (rib.rowPathId !== undefined) rib.rowPathId[row] = pathId;
+  rib.head[prefix] = row;
+  rib.paths++;
+  rib.peerRows[peer] = (rib.peerRows[peer] ?? 0) + 1;
+  if (imported >= 0) settle(rib, prefix, false);
+}
+
+/** Drops a row found by {@link findRow}. */
+export function dropRow(rib: Rib, row: number): void {
+  const prefix = rib.rowPrefix[row]!;
+  const { rowNext } = rib;
+  if (rib.head[prefix] === row) rib.head[prefix] = rowNext[row]!;
+  else {
+    let before = rib.head[prefix]!;
+    while (rowNext[before] !== row) before = rowNext[before]!;
+    rowNext[before] = rowNext[row]!;
+  }
+  const received = rib.rowIn[row]!;
+  const imported = rib.rowAttr[row]!;
+  rib.rowPrefix[row] = -1;
+  rowNext[row] = rib.freeRow;
+  rib.freeRow = row;
+  rib.paths--;
+  rib.peerRows[rib.rowPeer[row]!]!--;
+  const wasBest = rib.best[prefix] === row;
+  if (wasBest) {
+    rib.best[prefix] = -1;
+    rib.routes--;
+  }
+  release(rib.store, received);
+  if (imported >= 0) {
+    release(rib.store, imported);
+    settle(rib, prefix, wasBest);
+  } else rib.onChange(prefix, false);
+}
+
+/** Decides a prefix anew and tells. `touched`: the best path itself was replaced or dropped. */
+export function settle(rib: Rib, prefix: number, touched: boolean): void {
+  const old = rib.best[prefix]!;
+  const best = decide(rib, prefix);
+  if (best !== old) {
+    rib.best[prefix] = best;
+    if (old < 0) rib.routes++;
+    else if (best < 0) rib.routes--;
+  }
+  rib.onChange(prefix, touched || best !== old);
+}
+
+/** Drops a prefix that nobody has a path to and nobody needs to withdraw any more. */
+export function forgetPrefix(rib: Rib, prefix: number): void {
+  removePrefix(rib.prefixes, prefix);
+}
+
+/**
+ * Visits rows of a peer in slices.
+ * @returns the row to go on from, -1 at the end
+ */
+export function sweepRows(rib: Rib, peer: number, from: number, budget: number, visit: (row: number) => void): number {
+  const { rowPeer, rowPrefix } = rib;
+  const end = Math.min(rib.rows, from + budget);
+  for (let row = from; row < end; row++) if (rowPeer[row] === peer && rowPrefix[row]! >= 0) visit(row);
+  return end >= rib.rows ? -1 : end;
+}
