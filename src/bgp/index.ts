@@ -1,1 +1,35 @@
-export {};
+/**
+ * A BGP speaker, its policies and its codec, usable without Kubernetes.
+ * @module bgp
+ */
+export { createSpeaker } from './speaker.ts';
+export type { SpeakerOptions } from './speaker.ts';
+export type { PathView, PeerStatus, Speaker, SpeakerEvent } from './speaker-types.ts';
+export type {
+  BfdOptions,
+  DynamicPeerOptions,
+  GracefulRestartOptions,
+  MaxPrefixOptions,
+  PeerOptions,
+  SessionOptions,
+  SpeakerConfig,
+  UnicastFamily,
+} from './model.ts';
+export type { AttributeChanges, Policy, PolicyContext, PolicyRoute, Verdict } from './policy/types.ts';
+export type { Reason } from './rib/decision.ts';
+export type { SessionState } from './session/fsm.ts';
+export type { Clock } from './session/clock.ts';
+export { systemClock } from './session/clock.ts';
+export type {
+  Connection,
+  ConnectionHandlers,
+  DialOptions,
+  ListenAddress,
+  Listener,
+  PeerSecurity,
+  Transport,
+} from './session/transport.ts';
+export { createTcpTransport } from './session/tcp.ts';
+export type { SocketOptions } from './session/socket-options.ts';
+export { createSocketOptions } from './session/socket-options.ts';
+export * as message from './message/index.ts';

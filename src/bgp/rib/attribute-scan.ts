@@ -83,6 +83,7 @@ for (const type of [7, 8, 16, 32, 35]) FLAGS[type] = 0xc0;
 
 /**
  * Walks a block and fills `scan`.
+ * @param wide - AS numbers have four octets; else the path is passed over
  * @returns whether the block is vouched for: always in lenient mode when its framing holds
  */
 export function scanAttributes(
@@ -92,6 +93,7 @@ export function scanAttributes(
   strict: PeerKind | undefined,
   context: ScanContext,
   scan: Scan,
+  wide = true,
 ): boolean {
   scan.origin = 2;
   scan.hops = scan.neighbourAs = scan.med = scan.originatorId = scan.clusterLength = 0;
@@ -119,7 +121,8 @@ export function scanAttributes(
       const extended = length > 255 ? 0x10 : 0;
       const expected = FLAGS[type]! | extended;
       if (FLAGS[type] === 0) return false;
-      if (flags !== expected && !(type >= 7 && (flags ^ expected) === 0x20 && (FLAGS[type]! & 0x40) !== 0)) return false;
+      if (flags !== expected && !(type >= 7 && (flags ^ expected) === 0x20 && (FLAGS[type]! & 0x40) !== 0))
+        return false;
       if (type === 14 ? start !== offset : type <= previous) return false;
       if (type !== 14) previous = type;
     }
@@ -131,7 +134,7 @@ export function scanAttributes(
         if (strict !== undefined && scan.origin > 2) return false;
         break;
       case 2:
-        if (!scanPath(bytes, at, next, strict, context, scan)) return false;
+        if (wide && !scanPath(bytes, at, next, strict, context, scan)) return false;
         break;
       case 3:
         if (length !== 4) return false;
@@ -158,7 +161,7 @@ export function scanAttributes(
         if (length !== 0) return false;
         break;
       case 7:
-        if (length !== 8 || (strict !== undefined && u32(bytes, at) === 0)) return false;
+        if ((wide && length !== 8) || (strict !== undefined && u32(bytes, at) === 0)) return false;
         break;
       case 8:
         if (length === 0 || length % 4 !== 0) return false;
@@ -173,7 +176,8 @@ export function scanAttributes(
       case 10:
         if (length === 0 || length % 4 !== 0 || strict === 'ebgp') return false;
         scan.clusterLength = length >>> 2;
-        for (let item = at; item < next; item += 4) if (u32(bytes, item) === context.ownClusterId) scan.ownCluster = true;
+        for (let item = at; item < next; item += 4)
+          if (u32(bytes, item) === context.ownClusterId) scan.ownCluster = true;
         break;
       case 14: {
         const hopLength = bytes[at + 3]!;

@@ -19,8 +19,12 @@ export const LOOP = 2;
 /** The next hop is an IPv6 address. */
 export const NEXT_HOP_6 = 4;
 
-/** What a set stands for beyond its bytes: 0 learned, 1–3 originated here (pod-cidr, vip, other). Part of its identity. */
-export type Tag = 0 | 1 | 2 | 3;
+/**
+ * What a set stands for beyond its bytes: 0 learned, 1–3 originated here (pod-cidr, vip, other), 4 written for two-octet speakers.
+ * Part of its identity.
+ */
+export type Tag = 0 | 1 | 2 | 3 | 4;
+const NARROW: Tag = 4;
 
 /** All attribute sets of a speaker. Columns are indexed by set id and read-only to all but this file. */
 export interface AttributeStore {
@@ -234,7 +238,7 @@ export function internBlock(
     store.refs[id]!++;
     return id;
   }
-  if (!scanAttributes(bytes, offset, end, strict, store.context, scratch)) return -1;
+  if (!scanAttributes(bytes, offset, end, strict, store.context, scratch, tag !== NARROW)) return -1;
   if (id >= 0) {
     store.vouched[id]! |= bit;
     store.refs[id]!++;
@@ -271,6 +275,14 @@ export function internBlock(
   store.slots[slot] = id + 1;
   if (++store.live * 4 > store.slots.length * 3) rehash(store);
   return id;
+}
+
+/**
+ * Keeps a block that is only ever sent: its AS numbers have two octets, so nothing may be concluded from its path.
+ * Takes a reference; -1 when its framing is broken.
+ */
+export function keepForWire(store: AttributeStore, bytes: Uint8Array, end: number): number {
+  return internBlock(store, bytes, 0, end, NARROW, undefined);
 }
 
 /** Takes one more reference. */

@@ -35,7 +35,7 @@ const MED_STEP = 6;
 export function usable(rib: Rib, row: number): boolean {
   const attr = rib.rowAttr[row]!;
   if (attr < 0 || (rib.store.flags[attr]! & LOOP) !== 0) return false;
-  return rib.metrics === undefined || rib.metrics[rib.store.nextHop[attr]!]! >= 0;
+  return rib.metrics === undefined || rib.metrics(rib.store.nextHop[attr]!) >= 0;
 }
 
 function peerOf(rib: Rib, row: number): RibPeer | undefined {
@@ -65,7 +65,7 @@ function rank(rib: Rib, row: number, step: number): number {
     case 7:
       return external(rib, row);
     case 8:
-      return rib.metrics === undefined ? 0 : rib.metrics[store.nextHop[attr]!]!;
+      return rib.metrics === undefined ? 0 : rib.metrics(store.nextHop[attr]!);
     case 9:
       return store.originatorId[attr]! || (peerOf(rib, row)?.routerId ?? 0);
     case 10:
@@ -119,7 +119,9 @@ function eliminate(rib: Rib, rows: number[], first: number, last: number): numbe
     const before = rows.length;
     let kept: number[];
     if (step === MED_STEP) {
-      kept = rows.filter((row) => !rows.some((other) => sameMedScope(rib, row, other) && medOf(rib, other) < medOf(rib, row)));
+      kept = rows.filter(
+        (row) => !rows.some((other) => sameMedScope(rib, row, other) && medOf(rib, other) < medOf(rib, row)),
+      );
     } else if (step === 11) {
       let least = addressKey(rib, rows[0]!);
       for (const row of rows) if (addressKey(rib, row) < least) least = addressKey(rib, row);

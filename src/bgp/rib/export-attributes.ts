@@ -41,7 +41,8 @@ export function mayExport(store: AttributeStore, attr: number, source: RibPeer, 
     if ((known & 2) !== 0 || ((known & 1) !== 0 && kind === 'ebgp') || ((known & 4) !== 0 && !toIbgp)) return false;
   }
   // RFC 9234 section 5: a route with OTC goes to customers and route-server clients only.
-  if (kind === 'ebgp' && store.otc[attr] !== 0 && (role === 'customer' || role === 'peer' || role === 'rs-client')) return false;
+  if (kind === 'ebgp' && store.otc[attr] !== 0 && (role === 'customer' || role === 'peer' || role === 'rs-client'))
+    return false;
   return true;
 }
 
@@ -82,7 +83,14 @@ function read32(block: Uint8Array, at: number): number {
 }
 
 /** Writes AS_PATH with `count` times `asn` in front; a full first segment gets a new one before it (RFC 4271 section 5.1.2). */
-function prependPath(block: Uint8Array, from: number, to: number, asns: readonly number[], segment: number, at: number): number {
+function prependPath(
+  block: Uint8Array,
+  from: number,
+  to: number,
+  asns: readonly number[],
+  segment: number,
+  at: number,
+): number {
   let rest = from;
   let first = 0;
   if (to - from >= 2 && block[from] === segment && block[from + 1]! + asns.length <= 255) {
@@ -102,7 +110,7 @@ function prependPath(block: Uint8Array, from: number, to: number, asns: readonly
 /** AS_PATH value without private numbers and without confederation segments; returns it as bytes. */
 function cleanPath(block: Uint8Array, from: number, to: number, dropPrivate: boolean): Uint8Array {
   const out: number[] = [];
-  for (let at = from; at < to; ) {
+  for (let at = from; at < to;) {
     const type = block[at]!;
     const count = block[at + 1]!;
     const next = at + 2 + count * 4;
@@ -150,7 +158,7 @@ export function exportAttributes(
   let count = 0;
   let hopAt = -1;
   let hopLength = 0;
-  for (let at = 0; at < block.length; ) {
+  for (let at = 0; at < block.length;) {
     const extended = (block[at]! & 0x10) !== 0;
     const length = extended ? (block[at + 2]! << 8) | block[at + 3]! : block[at + 2]!;
     const value = at + (extended ? 4 : 3);
@@ -187,7 +195,9 @@ export function exportAttributes(
   let wantOriginator = reflected;
   let wantCluster = reflected;
   const wantOtc =
-    toEbgp && store.otc[attr] === 0 && (settings.role === 'provider' || settings.role === 'rs' || settings.role === 'peer');
+    toEbgp &&
+    store.otc[attr] === 0 &&
+    (settings.role === 'provider' || settings.role === 'rs' || settings.role === 'peer');
   let otcDone = !wantOtc;
   const putOtc = (): void => {
     at = put32(header(0xc0, 35, 4, at), settings.ownAs);
@@ -256,7 +266,7 @@ export function exportAttributes(
 
 /** Extra prepends that a set originated here asks for. */
 function prepends(block: Uint8Array, ownAs: number): number[] {
-  for (let at = 0; at < block.length; ) {
+  for (let at = 0; at < block.length;) {
     const extended = (block[at]! & 0x10) !== 0;
     const value = at + (extended ? 4 : 3);
     if (block[at + 1] === PREPEND_CODE) return new Array<number>(block[value]!).fill(read32(block, value + 1) || ownAs);

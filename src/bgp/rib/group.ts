@@ -22,7 +22,7 @@ export interface PolicyHook {
    * @returns the set that leaves the policy with one reference taken, -1 to reject
    */
   evaluate(attr: number, prefix: number, sourcePeer: number): number;
-  /** Whether the policy set MED itself, so that it goes to another AS. */
+  /** Whether the last verdict set MED, so that it goes to another AS. */
   readonly keepMed: boolean;
 }
 
@@ -34,7 +34,7 @@ export interface Member {
   write(bytes: Uint8Array): void;
   /** Bytes that the connection has not taken yet. */
   backlog(): number;
-  /** The member has all that there was when it joined or asked for a refresh. */
+  /** The member has all that there was when it joined. */
   onSynced(): void;
 }
 
@@ -44,7 +44,8 @@ interface Seat {
   missed: Uint32Array | undefined;
   /** First word of `missed` that may hold a bit. */
   cursor: number;
-  synced: boolean;
+  /** Called once the member has all that there was when it joined or asked. */
+  whole: (() => void) | undefined;
 }
 
 /** A group of peers of one family. */
@@ -61,8 +62,8 @@ export interface ExportGroup {
   resync(budget: number): boolean;
   join(member: Member): void;
   leave(peer: number): void;
-  /** Tells a member everything again (RFC 2918). */
-  refresh(peer: number): void;
+  /** Tells a member everything again (RFC 2918), then calls back. */
+  refresh(peer: number, done: () => void): void;
   readonly members: readonly Member[];
   /** Whether a prefix may not be forgotten yet. */
   needs(prefix: number): boolean;
@@ -79,6 +80,8 @@ export interface ExportGroupOptions {
   readonly rib: Rib;
   readonly settings: ExportSettings;
   readonly policy?: PolicyHook | undefined;
+  /** Last rewriting of a set, such as to two-octet AS numbers: takes a set with its reference, returns another with one; -1 none. */
+  readonly translate?: ((attr: number) => number) | undefined;
   /** Longest message, 4096 or 65535. */
   readonly maxLength: number;
   /** Peers take path identifiers; 1 is sent for the best path. */
@@ -214,6 +217,7 @@ export function createExportGroup(options: ExportGroupOptions): ExportGroup {
         release(store, passed);
       }
     }
+    if (made >= 0 && options.translate !== undefined) made = options.translate(made);
     if (made >= 0) {
       fresh.push(made);
       if (store.length[made]! + 52 > options.maxLength) made = -1;
@@ -409,9 +413,10 @@ export function createExportGroup(options: ExportGroupOptions): ExportGroup {
     for (const seat of seats) {
       if (resyncSeat(seat, budget)) more = true;
       // The picture is whole when nothing is queued that was there when the member came.
-      if (seat.missed === undefined && !seat.synced && queueHead === queueTail) {
-        seat.synced = true;
-        seat.member.onSynced();
+      if (seat.missed === undefined && seat.whole !== undefined && queueHead === queueTail) {
+        const { whole } = seat;
+        seat.whole = undefined;
+        whole();
       }
     }
     return more;
@@ -425,7 +430,6 @@ export function createExportGroup(options: ExportGroupOptions): ExportGroup {
       if (sent[prefix]! >= 0 && source[prefix] !== seat.member.peer) missed[prefix >>> 5]! |= 1 << (prefix & 31);
     }
     seat.cursor = 0;
-    seat.synced = false;
   };
 
   const markAll = (): void => {
@@ -445,7 +449,7 @@ export function createExportGroup(options: ExportGroupOptions): ExportGroup {
     flush,
     resync,
     join(member) {
-      const seat: Seat = { member, missed: undefined, cursor: 0, synced: false };
+      const seat: Seat = { member, missed: undefined, cursor: 0, whole: () => member.onSynced() };
       // A lone member's own routes were left out of the columns; whoever comes next needs them.
       if (seats.length === 1) {
         const lone = seats[0]!.member.peer;
@@ -461,16 +465,24 @@ export function createExportGroup(options: ExportGroupOptions): ExportGroup {
       const index = seats.findIndex((seat) => seat.member.peer === peer);
       if (index >= 0) seats.splice(index, 1);
     },
-    refresh(peer) {
+    refresh(peer, done) {
       const seat = seatOf(peer);
-      if (seat !== undefined) fill(seat);
+      if (seat === undefined) return;
+      const before = seat.whole;
+      seat.whole = () => {
+        before?.();
+        done();
+      };
+      fill(seat);
     },
     get members() {
       return seats.map((seat) => seat.member);
     },
     needs(prefix) {
       if (prefix < queuedFlag.length && (queuedFlag[prefix] === 1 || sent[prefix]! >= 0)) return true;
-      return seats.some((seat) => seat.missed !== undefined && ((seat.missed[prefix >>> 5] ?? 0) & (1 << (prefix & 31))) !== 0);
+      return seats.some(
+        (seat) => seat.missed !== undefined && ((seat.missed[prefix >>> 5] ?? 0) & (1 << (prefix & 31))) !== 0,
+      );
     },
     sentAttr: (prefix) => sent[prefix] ?? -1,
     sentSource: (prefix) => source[prefix] ?? 0,

@@ -39,7 +39,18 @@ export function createPacker(
   maxLength: number,
   bytes: Uint8Array,
 ): Packer {
-  return { bytes, at: 0, prefixes, store, maxLength, start: -1, limit: 0, mpLength: -1, tail: NOTHING, kind: 'announce' };
+  return {
+    bytes,
+    at: 0,
+    prefixes,
+    store,
+    maxLength,
+    start: -1,
+    limit: 0,
+    mpLength: -1,
+    tail: NOTHING,
+    kind: 'announce',
+  };
 }
 
 /** Whether one more message surely fits the buffer. */

@@ -4,7 +4,11 @@ import { createPrefixTable, findPrefix, internPrefix, removePrefix } from './pre
 
 it.each([4, 6] as const)('IPv%d: behaves as a map from text to id under inserts and removals', (family) => {
   const word = fc.oneof(fc.nat({ max: 7 }), fc.nat({ max: 0xffffffff }));
-  const step = fc.record({ remove: fc.boolean(), words: fc.tuple(word, word, word, word), length: fc.nat({ max: 32 }) });
+  const step = fc.record({
+    remove: fc.boolean(),
+    words: fc.tuple(word, word, word, word),
+    length: fc.nat({ max: 32 }),
+  });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 400 }), (steps) => {
       const table = createPrefixTable(family);

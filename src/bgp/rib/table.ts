@@ -57,7 +57,7 @@ export interface Rib {
   paths: number;
   routes: number;
   /** Cost to each next hop, by its id; -1 unreachable. Absent: all reachable at cost 0. */
-  metrics: Int32Array | undefined;
+  metrics: ((nextHop: number) => number) | undefined;
   /** Compares MED between different neighbour ASes too. */
   alwaysCompareMed: boolean;
   /** A prefix changed: its best path, or any path (for those who use several). */

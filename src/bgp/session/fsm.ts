@@ -56,7 +56,7 @@ export type FsmEvent =
   | { readonly type: 'start' }
   | { readonly type: 'stop'; readonly notification: Notification }
   | { readonly type: 'timer'; readonly timer: PeerTimer }
-  | { readonly type: 'timer'; readonly timer: ConnectionTimer; readonly side: Side }
+  | { readonly type: 'connection-timer'; readonly timer: ConnectionTimer; readonly side: Side }
   | { readonly type: 'connected'; readonly side: Side }
   | { readonly type: 'dial-failed'; readonly reason: string }
   | { readonly type: 'closed'; readonly side: Side; readonly reason: string }
@@ -213,14 +213,14 @@ export function step(state: FsmState, event: FsmEvent, config: FsmConfig): FsmSt
         dial();
         break;
       }
-      if (event.timer === 'connect-retry') {
-        if (next.out === 'dialing') {
-          act({ do: 'abort-dial' });
-          set('out', undefined);
-        }
-        dial();
-        break;
+      if (next.out === 'dialing') {
+        act({ do: 'abort-dial' });
+        set('out', undefined);
       }
+      dial();
+      break;
+
+    case 'connection-timer':
       if (next[event.side] === undefined) break;
       if (event.timer === 'delay-open') {
         if (next[event.side] === 'delay') sendOpen(event.side);

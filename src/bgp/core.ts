@@ -1,0 +1,211 @@
+/**
+ * What all peers of a speaker share: attribute sets, both RIBs, update groups, the route stream and the one turn in which they work.
+ * Work is sliced: a turn takes a few milliseconds and gives way to input before the next.
+ */
+import { addressFromBytes, addressToBytes, formatAddress, parseAddress } from '../net/index.ts';
+import type { SpeakerConfig } from './model.ts';
+import type { AttributeStore } from './rib/attribute-store.ts';
+import { createAttributeStore } from './rib/attribute-store.ts';
+import type { Intake } from './rib/intake.ts';
+import { createIntake } from './rib/intake.ts';
+import type { Rib, RibPeer } from './rib/table.ts';
+import { createRib, dropRow, forgetPrefix, sweepRows } from './rib/table.ts';
+import type { Exports } from './exports.ts';
+import { createExports } from './exports.ts';
+import type { RouteStream } from './routes.ts';
+import { createRouteStream } from './routes.ts';
+import type { Clock } from './session/clock.ts';
+import type { SpeakerEvent } from './speaker-types.ts';
+
+/** Rows of a peer that are visited in one turn. */
+const SWEEP_SLICE = 40_000;
+
+/** The shared part of a speaker. */
+export interface Core {
+  readonly asn: number;
+  readonly routerId: number;
+  readonly clusterId: number;
+  readonly clock: Clock;
+  readonly store: AttributeStore;
+  readonly peers: (RibPeer | undefined)[];
+  readonly ribs: readonly [Rib, Rib];
+  readonly intake: Intake;
+  readonly exports: Exports;
+  readonly routes: RouteStream;
+  ribOf(family: 4 | 6): Rib;
+  /** Asks for a turn after the input at hand. */
+  schedule(): void;
+  /** Visits a peer's rows in slices over several turns, then calls `done`; returns how to finish at once. */
+  sweep(
+    peer: number,
+    families: readonly (4 | 6)[],
+    visit: (rib: Rib, row: number) => void,
+    done?: () => void,
+  ): () => void;
+  /** Costs by next hop id, -1 unreachable; each next hop is asked for once. */
+  costs(cost: (nextHop: string) => number | undefined): (nextHop: number) => number;
+  /** A free peer index. */
+  newIndex(): number;
+  emit(event: Omit<SpeakerEvent, 'time'>): void;
+  /** Called at the end of every turn. */
+  onTurn: () => void;
+}
+
+/** A dotted quad as an unsigned integer. */
+export function quad(text: string): number {
+  const bytes = addressToBytes(parseAddress(text));
+  return ((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) >>> 0;
+}
+
+interface Sweep {
+  readonly peer: number;
+  readonly families: (4 | 6)[];
+  readonly visit: (rib: Rib, row: number) => void;
+  readonly done: (() => void) | undefined;
+  from: number;
+  over: boolean;
+}
+
+/** Makes the shared part. */
+export function createCore(
+  config: SpeakerConfig,
+  clock: Clock,
+  emit: (event: Omit<SpeakerEvent, 'time'>) => void,
+): Core {
+  const routerId = quad(config.routerId);
+  const clusterId = config.clusterId === undefined ? routerId : quad(config.clusterId);
+  const store = createAttributeStore({
+    ownAs: config.asn,
+    ownClusterId: clusterId,
+    routerId,
+    allowOwnAs: config.allowOwnAs ?? 0,
+  });
+  const peers: (RibPeer | undefined)[] = [{ index: 0, kind: 'local', routerId, addressKey: '' }];
+  const rib4 = createRib(4, store, peers);
+  const rib6 = createRib(6, store, peers);
+  const ribs = [rib4, rib6] as const;
+  const exports = createExports();
+  const routes = createRouteStream(ribs, config.multipath ?? {});
+  let idle: { rib: Rib; prefix: number }[] = [];
+  let recheck: (() => void) | undefined;
+  const sweeps: Sweep[] = [];
+  let scheduled = false;
+
+  for (const rib of ribs) {
+    rib.alwaysCompareMed = config.alwaysCompareMed ?? false;
+    rib.onChange = (prefix, bestChanged) => {
+      if (bestChanged) exports.mark(rib, prefix);
+      routes.mark(rib, prefix);
+      if (rib.head[prefix] === -1) idle.push({ rib, prefix });
+    };
+  }
+
+  /** Frees prefixes that nobody has a path to, once everybody has been told. */
+  const collect = (): void => {
+    if (idle.length === 0) return;
+    const seen = new Map<Rib, Set<number>>();
+    const kept: { rib: Rib; prefix: number }[] = [];
+    for (const one of idle) {
+      const { rib, prefix } = one;
+      let done = seen.get(rib);
+      if (done === undefined) seen.set(rib, (done = new Set()));
+      if (rib.head[prefix] !== -1 || done.has(prefix)) continue;
+      done.add(prefix);
+      if (exports.needs(rib, prefix) || routes.needs(rib, prefix)) kept.push(one);
+      else forgetPrefix(rib, prefix);
+    }
+    idle = kept;
+    if (kept.length > 0) {
+      recheck ??= clock.after(1000, () => {
+        recheck = undefined;
+        schedule();
+      });
+    }
+  };
+
+  const runSweep = (sweep: Sweep, budget: number): void => {
+    const family = sweep.families[0];
+    if (family === undefined || sweep.over) return;
+    const rib = family === 4 ? rib4 : rib6;
+    sweep.from = sweepRows(rib, sweep.peer, sweep.from, budget, (row) => sweep.visit(rib, row));
+    if (sweep.from >= 0) return;
+    sweep.from = 0;
+    sweep.families.shift();
+    if (sweep.families.length === 0) {
+      sweep.over = true;
+      sweep.done?.();
+    }
+  };
+
+  const turn = (): void => {
+    scheduled = false;
+    let more = false;
+    for (const sweep of sweeps) runSweep(sweep, SWEEP_SLICE);
+    for (let index = sweeps.length - 1; index >= 0; index--) if (sweeps[index]!.over) sweeps.splice(index, 1);
+    if (sweeps.length > 0) more = true;
+    if (exports.work()) more = true;
+    routes.publish();
+    if (!more) collect();
+    core.onTurn();
+    if (more) schedule();
+  };
+
+  const schedule = (): void => {
+    if (scheduled) return;
+    scheduled = true;
+    clock.soon(turn);
+  };
+
+  const core: Core = {
+    asn: config.asn,
+    routerId,
+    clusterId,
+    clock,
+    store,
+    peers,
+    ribs,
+    intake: createIntake(store, rib4, rib6),
+    exports,
+    routes,
+    ribOf: (family) => (family === 4 ? rib4 : rib6),
+    schedule,
+    sweep(peer, families, visit, done) {
+      const sweep: Sweep = { peer, families: [...families], visit, done, from: 0, over: families.length === 0 };
+      if (sweep.over) done?.();
+      else {
+        sweeps.push(sweep);
+        schedule();
+      }
+      return () => {
+        while (!sweep.over) runSweep(sweep, SWEEP_SLICE);
+      };
+    },
+    costs(cost) {
+      // Asked once a next hop; an id given to another next hop later is told apart by its key.
+      const known: (readonly [key: string, cost: number] | undefined)[] = [];
+      return (id) => {
+        const key = store.nextHops[id]?.key ?? '';
+        const before = known[id];
+        if (before?.[0] === key) return before[1];
+        const bytes = Uint8Array.from(key, (char) => char.charCodeAt(0));
+        const value =
+          bytes.length < 4 ? 0 : cost(formatAddress(addressFromBytes(bytes.subarray(0, bytes.length === 4 ? 4 : 16))));
+        const asked = value === undefined ? -1 : Math.max(0, value);
+        known[id] = [key, asked];
+        return asked;
+      };
+    },
+    newIndex() {
+      for (let index = 1; index < 65_536; index++) if (peers[index] === undefined) return index;
+      return -1;
+    },
+    emit,
+    onTurn: () => undefined,
+  };
+  return core;
+}
+
+/** Drops a row; for sweeps. */
+export function purge(rib: Rib, row: number): void {
+  dropRow(rib, row);
+}

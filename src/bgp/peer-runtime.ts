@@ -1,0 +1,548 @@
+/**
+ * One peer at work: its session, what its routes are allowed to be, the update groups it sits in, graceful restart.
+ * Made by the speaker for every configured peer and for every neighbour accepted by prefix.
+ */
+import { SdkError, addressToBytes, canonicalAddress, isAddress, parseAddress } from '../net/index.ts';
+import type { Notification, PeerType } from './message/types.ts';
+import { CeaseError, NotificationCode } from './message/constants.ts';
+import { notification, shutdownData } from './message/notification.ts';
+import { encodeRouteRefresh } from './message/refresh.ts';
+import { encodeEndOfRib } from './message/update.ts';
+import type { Core } from './core.ts';
+import { purge } from './core.ts';
+import type { PeerOptions, SessionOptions, SpeakerConfig, UnicastFamily } from './model.ts';
+import { createImporter } from './policy/importer.ts';
+import { createHook } from './policy/hook.ts';
+import type { Policy, PolicyContext, PolicyRoute } from './policy/types.ts';
+import { narrowAsNumbers } from './rib/attributes.ts';
+import type { ExportSettings } from './rib/export-attributes.ts';
+import type { ExportGroup, PolicyHook } from './rib/group.ts';
+import type { IntakeSession } from './rib/intake.ts';
+import { release } from './rib/attribute-store.ts';
+import type { Rib } from './rib/table.ts';
+import { STALE, settle } from './rib/table.ts';
+import type { Negotiated } from './session/negotiate.ts';
+import { offer } from './session/negotiate.ts';
+import type { SessionDriver, SessionEnd } from './session/peer.ts';
+import { createSessionDriver } from './session/peer.ts';
+import type { Connection, Transport } from './session/transport.ts';
+import type { PeerStatus } from './speaker-types.ts';
+
+/** Policies of a speaker for peers without their own. */
+export interface DefaultPolicies {
+  importPolicy: Policy | undefined;
+  exportPolicy: Policy | undefined;
+}
+
+/** A peer at work. */
+export interface PeerRuntime {
+  readonly address: string;
+  readonly options: SessionOptions & Partial<PeerOptions>;
+  readonly dynamic: boolean;
+  readonly index: number;
+  readonly driver: SessionDriver;
+  readonly groups: ReadonlyMap<4 | 6, ExportGroup>;
+  status(): PeerStatus;
+  start(): void;
+  accept(connection: Connection): void;
+  /** Evaluates routes anew with the policies of now. */
+  repolicy(): void;
+  /** Asks for the peer's routes and tells ours again. */
+  softReset(): void;
+  /** Ends the session for good; without a reason the connection just goes, so that a peer with graceful restart keeps our routes. */
+  shutdown(reason: Notification | undefined): void;
+  /** Ends the session and forgets the peer. */
+  close(reason: Notification | undefined): void;
+}
+
+/** What a runtime is made from. */
+export interface PeerRuntimeOptions {
+  readonly core: Core;
+  readonly config: SpeakerConfig;
+  readonly transport: Transport;
+  readonly options: SessionOptions & Partial<PeerOptions>;
+  /** Canonical address, with a zone where it needs one. */
+  readonly address: string;
+  readonly acceptableAsns: readonly number[];
+  readonly policies: DefaultPolicies;
+  readonly dynamic: boolean;
+  /** Whether we have just restarted with our forwarding state kept. */
+  readonly restarting: () => boolean;
+  readonly sourceOf: (peer: number) => PolicyRoute['source'];
+  readonly onChange: () => void;
+  /** A dynamic peer's session is over. */
+  readonly onGone: () => void;
+}
+
+const familyNumber = (family: UnicastFamily): 4 | 6 => (family === 'ipv4-unicast' ? 4 : 6);
+const familyName = (family: 4 | 6): UnicastFamily => (family === 4 ? 'ipv4-unicast' : 'ipv6-unicast');
+
+let policyCount = 0;
+const policyIds = new WeakMap<Policy, number>();
+function policyId(policy: Policy): number {
+  let id = policyIds.get(policy);
+  if (id === undefined) policyIds.set(policy, (id = ++policyCount));
+  return id;
+}
+
+let contextCount = 0;
+
+/** Makes a {@link PeerRuntime}. */
+export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
+  const { core, config, options, address, policies } = made;
+  const { store, clock } = core;
+  const index = core.newIndex();
+  const ownAs = options.localAsn ?? core.asn;
+  const members = config.confederation?.members ?? [];
+  const peerType: PeerType = options.asn === core.asn ? 'ibgp' : members.includes(options.asn) ? 'confed' : 'ebgp';
+  const kind = peerType === 'ibgp' && options.routeReflectorClient === true ? 'ibgp-client' : peerType;
+  const shownAs = peerType === 'ebgp' && config.confederation !== undefined ? config.confederation.id : ownAs;
+  const bare = address.replace(/%.*$/, '');
+  const holdTime = options.holdTime ?? config.holdTime ?? 90;
+  const groups = new Map<4 | 6, ExportGroup>();
+  const waitingForEnd = new Set<4 | 6>();
+  const staleFamilies = new Set<4 | 6>();
+  const timers = new Set<() => void>();
+  let session: IntakeSession | undefined;
+  let negotiated: Negotiated | undefined;
+  let connection: Connection | undefined;
+  let lastError: string | undefined;
+  let since: number | undefined;
+  let synced = false;
+  let finishSweep: () => void = () => undefined;
+  let closed = false;
+
+  core.peers[index] = { index, kind, routerId: 0, addressKey: keyOf(bare) };
+
+  const after = (seconds: number, callback: () => void): (() => void) => {
+    const cancel = clock.after(seconds * 1000, () => {
+      timers.delete(cancel);
+      callback();
+    });
+    timers.add(cancel);
+    return cancel;
+  };
+
+  const context = (direction: 'import' | 'export'): PolicyContext => ({
+    direction,
+    peer: { address: bare, asn: negotiated?.peerAsn ?? options.asn, kind, name: options.name ?? address },
+  });
+
+  const hookOf = (policy: Policy | undefined, rib: Rib, direction: 'import' | 'export'): PolicyHook | undefined =>
+    policy === undefined
+      ? undefined
+      : createHook({ policy, store, table: rib.prefixes, context: context(direction), sourceOf: made.sourceOf });
+
+  const importerOf = (rib: Rib): PolicyHook | undefined =>
+    createImporter({
+      store,
+      rib,
+      policy: hookOf(options.importPolicy ?? policies.importPolicy, rib, 'import'),
+      gracefulShutdown: peerType === 'ebgp' && options.gracefulShutdown !== false,
+      role: peerType === 'ebgp' ? options.role : undefined,
+      peerAsn: negotiated?.peerAsn ?? options.asn,
+    });
+
+  /** Our own address for a family on this session: what next hop self says. */
+  const selfHop = (family: 4 | 6): Uint8Array | undefined => {
+    const local = connection?.localAddress ?? '';
+    const own = family === 4 ? options.nextHop?.ipv4 : options.nextHop?.ipv6;
+    const fits = (text: string | undefined): text is string =>
+      text !== undefined && isAddress(text) && text.includes(':') === (family === 6);
+    if (fits(own)) return addressToBytes(parseAddress(own));
+    if (fits(local) && !(family === 6 && local.startsWith('fe8'))) return addressToBytes(parseAddress(local));
+    const siblings = made.transport.siblings(local);
+    const other = family === 4 ? siblings.ipv4 : siblings.ipv6;
+    if (fits(other)) return addressToBytes(parseAddress(other));
+    if (family === 6 && isAddress(local)) {
+      // Nothing better on the interface: the link-local address alone, else the IPv4 address mapped.
+      if (local.startsWith('fe8')) return addressToBytes(parseAddress(local));
+      if (siblings.linkLocal !== undefined) return addressToBytes(parseAddress(siblings.linkLocal));
+      return addressToBytes(parseAddress(`::ffff:${local}`));
+    }
+    if (family === 4 && negotiated?.extendedNextHop === true && local.includes(':'))
+      return addressToBytes(parseAddress(local));
+    return undefined;
+  };
+
+  const settingsOf = (family: 4 | 6): ExportSettings => ({
+    kind,
+    ownAs: shownAs,
+    clusterId: core.clusterId,
+    nextHop: selfHop(family),
+    nextHopSelf: options.nextHopSelf ?? false,
+    nextHopUnchanged: options.nextHopUnchanged ?? false,
+    extendedNextHop: negotiated?.extendedNextHop ?? false,
+    role: peerType === 'ebgp' ? options.role : undefined,
+    removePrivateAs: options.removePrivateAs ?? false,
+  });
+
+  const joinGroup = (family: 4 | 6): void => {
+    const rib = core.ribOf(family);
+    const policy = options.exportPolicy ?? policies.exportPolicy;
+    const group = core.exports.join(
+      {
+        rib,
+        settings: settingsOf(family),
+        policy: hookOf(policy, rib, 'export'),
+        policyKey: policy === undefined ? '' : `${policyId(policy)}${policy.readsPeer === false ? '' : `/${address}`}`,
+        translate:
+          negotiated?.fourOctetAs === true ? undefined : (attr) => narrowAsNumbers(store, attr, family, peerType),
+        maxLength: negotiated?.extendedMessages === true ? 65_535 : 4096,
+        addPath: negotiated?.addPathSend.includes(familyName(family)) ?? false,
+      },
+      {
+        peer: index,
+        write: (bytes) => driver.write(bytes),
+        backlog: () => driver.backlog(),
+        onSynced() {
+          driver.write(encodeEndOfRib(familyName(family)));
+        },
+      },
+    );
+    groups.set(family, group);
+  };
+
+  const leaveGroups = (): void => {
+    for (const group of groups.values()) core.exports.leave(group, index);
+    groups.clear();
+  };
+
+  const markStale = (families: readonly (4 | 6)[]): void => {
+    finishSweep();
+    finishSweep = core.sweep(index, families, (rib, row) => {
+      // A path stale already was not refreshed since the restart before: it goes (RFC 4724 section 4.2).
+      if ((rib.rowFlags[row]! & STALE) !== 0) purge(rib, row);
+      else rib.rowFlags[row]! |= STALE;
+    });
+    finishSweep();
+    for (const family of families) staleFamilies.add(family);
+  };
+
+  const purgeStale = (families: readonly (4 | 6)[], reason: string): void => {
+    const stale = families.filter((family) => staleFamilies.delete(family));
+    if (stale.length === 0) return;
+    finishSweep();
+    finishSweep = core.sweep(index, stale, (rib, row) => {
+      if ((rib.rowFlags[row]! & STALE) !== 0) purge(rib, row);
+    });
+    core.emit({ type: 'purged', peer: address, reason });
+    core.schedule();
+    made.onChange();
+  };
+
+  const purgeAll = (families: readonly (4 | 6)[]): void => {
+    finishSweep();
+    for (const family of families) staleFamilies.delete(family);
+    finishSweep = core.sweep(index, families, purge);
+  };
+
+  const endOfRib = (family: 4 | 6): void => {
+    if (!waitingForEnd.delete(family)) return;
+    core.emit({ type: 'end-of-rib', peer: address, reason: `End-of-RIB for ${familyName(family)}` });
+    purgeStale([family], 'stale routes not announced again before End-of-RIB');
+    if (waitingForEnd.size === 0) {
+      synced = true;
+      made.onChange();
+    }
+  };
+
+  const ownNextHops = (local: string): ReadonlySet<string> => {
+    const keys = new Set<string>();
+    const siblings = made.transport.siblings(local);
+    for (const text of [local, siblings.ipv4, siblings.ipv6]) {
+      if (text !== undefined && isAddress(text)) keys.add(String.fromCharCode(...addressToBytes(parseAddress(text))));
+    }
+    return keys;
+  };
+
+  const onUp = (settled: Negotiated, opened: Connection): void => {
+    negotiated = settled;
+    connection = opened;
+    since = Date.now();
+    lastError = undefined;
+    synced = false;
+    finishSweep();
+    for (const cancel of timers) cancel();
+    timers.clear();
+    core.peers[index] = { index, kind, routerId: settled.peerRouterId, addressKey: keyOf(bare) };
+    const families = settled.families.map(familyNumber);
+    session = {
+      peer: index,
+      kind: peerType,
+      context: {
+        fourOctetAs: settled.fourOctetAs,
+        peerType,
+        families: settled.families,
+        addPath: settled.addPathReceive,
+        extendedNextHop: settled.extendedNextHop ? ['ipv4-unicast'] : [],
+      },
+      contextId: (++contextCount << 8) | 1,
+      ipv4: settled.families.includes('ipv4-unicast'),
+      ipv6: settled.families.includes('ipv6-unicast'),
+      addPath4: settled.addPathReceive.includes('ipv4-unicast'),
+      addPath6: settled.addPathReceive.includes('ipv6-unicast'),
+      firstAs: peerType === 'ebgp' && options.enforceFirstAs !== false ? settled.peerAsn : 0,
+      ownNextHops: ownNextHops(opened.localAddress),
+      importers: [importerOf(core.ribOf(4)), importerOf(core.ribOf(6))],
+      imported: [new Map(), new Map()],
+      onFindings(findings) {
+        const [first] = findings;
+        if (first !== undefined)
+          core.emit({ type: 'malformed', peer: address, reason: first.reason, details: { findings } });
+      },
+      onEndOfRib: endOfRib,
+    };
+    // Routes kept over the restart stay only where the peer says that it kept forwarding.
+    const kept = (settled.gracefulRestart?.forwarding ?? []).map(familyNumber);
+    purgeStale(
+      [4, 6].filter((family): family is 4 | 6 => !kept.includes(family as 4 | 6)),
+      'the peer did not keep its forwarding state',
+    );
+    waitingForEnd.clear();
+    if (settled.gracefulRestart !== undefined) for (const family of families) waitingForEnd.add(family);
+    if (waitingForEnd.size === 0) synced = true;
+    if (staleFamilies.size > 0) {
+      after(options.gracefulRestart?.staleTime ?? 360, () => purgeStale([4, 6], 'no End-of-RIB in time'));
+    }
+    core.emit({
+      type: 'up',
+      peer: address,
+      reason: `established with AS ${settled.peerAsn}`,
+      details: { families: settled.families, holdTime: settled.holdTime },
+    });
+    for (const family of families) joinGroup(family);
+    core.schedule();
+    made.onChange();
+  };
+
+  const onDown = (end: SessionEnd): void => {
+    const graceful = negotiated?.gracefulRestart;
+    leaveGroups();
+    session = undefined;
+    connection = undefined;
+    since = undefined;
+    synced = false;
+    lastError = end.reason;
+    for (const cancel of timers) cancel();
+    timers.clear();
+    const keep =
+      end.mayRetain && !closed && options.gracefulRestart !== undefined
+        ? (graceful?.families ?? []).map(familyNumber)
+        : [];
+    purgeAll(([4, 6] as const).filter((family) => !keep.includes(family)));
+    if (keep.length > 0 && graceful !== undefined) {
+      markStale(keep);
+      core.emit({ type: 'stale', peer: address, reason: `routes kept for ${graceful.restartTime} s` });
+      after(graceful.restartTime, () => purgeStale([4, 6], 'the peer did not come back in time'));
+    }
+    core.emit({
+      type: 'down',
+      peer: address,
+      reason: end.reason,
+      ...(end.notification === undefined
+        ? {}
+        : { details: { notification: end.notification, direction: end.direction } }),
+    });
+    core.schedule();
+    made.onChange();
+    if (made.dynamic && keep.length === 0) clock.soon(made.onGone);
+  };
+
+  const overLimit = (): { notification: Notification; reason: string } | undefined => {
+    const limit = options.maxPrefixes;
+    if (limit === undefined) return undefined;
+    for (const rib of core.ribs) {
+      const count = rib.peerRows[index] ?? 0;
+      if (count <= limit.limit) continue;
+      core.emit({ type: 'max-prefixes', peer: address, reason: `${count} prefixes, ${limit.limit} allowed` });
+      if (limit.warnOnly === true) return undefined;
+      const data = new Uint8Array(7);
+      new DataView(data.buffer).setUint16(0, rib.family === 4 ? 1 : 2);
+      data[2] = 1;
+      new DataView(data.buffer).setUint32(3, limit.limit);
+      const reason = `more than ${limit.limit} prefixes`;
+      clock.soon(() => {
+        driver.stop(notification(NotificationCode.cease, CeaseError.maxPrefixes, data));
+        lastError = reason;
+        made.onChange();
+        if (limit.restartAfter !== undefined) after(limit.restartAfter, () => driver.start());
+      });
+      return undefined;
+    }
+    return undefined;
+  };
+
+  const ttlSecurityHops =
+    options.ttlSecurity === true ? 1 : options.ttlSecurity === false ? undefined : options.ttlSecurity;
+  const security = { password: options.password, ttlSecurityHops };
+  const driver: SessionDriver = createSessionDriver({
+    session: options,
+    dial:
+      made.dynamic || options.passive === true
+        ? undefined
+        : { address, port: options.port ?? 179, localAddress: options.localAddress, security },
+    acceptableAsns: made.acceptableAsns,
+    localOpen: () => ({
+      asn: shownAs,
+      routerId: core.routerId,
+      holdTime,
+      capabilities: offer(options, shownAs, peerType, made.restarting(), config.hostName),
+    }),
+    clock,
+    transport: made.transport,
+    random: Math.random,
+    handlers: {
+      onState: () => made.onChange(),
+      onUp,
+      onDown,
+      onFailed(reason) {
+        lastError = reason;
+        core.emit({ type: 'failed', peer: address, reason });
+        made.onChange();
+        if (made.dynamic) clock.soon(made.onGone);
+      },
+      onUpdate(bytes, offset, length) {
+        if (session === undefined) return undefined;
+        return core.intake.update(session, bytes, offset, length) ?? overLimit();
+      },
+      onRefresh(refresh) {
+        const family = refresh.family === 'ipv4-unicast' ? 4 : refresh.family === 'ipv6-unicast' ? 6 : undefined;
+        const group = family === undefined ? undefined : groups.get(family);
+        if (family === undefined || group === undefined) return;
+        if (refresh.subtype === 0) {
+          core.emit({ type: 'refresh', peer: address, reason: `asked for ${refresh.family}` });
+          if (negotiated?.enhancedRefresh === true) driver.write(encodeRouteRefresh(refresh.family, 1));
+          group.refresh(index, () => {
+            if (negotiated?.enhancedRefresh === true) driver.write(encodeRouteRefresh(refresh.family, 2));
+          });
+          core.schedule();
+        } else if (refresh.subtype === 1) markStale([family]);
+        else if (refresh.subtype === 2) purgeStale([family], 'not told again in a route refresh');
+      },
+      onDrain: () => core.schedule(),
+      onRead: () => core.schedule(),
+    },
+  });
+
+  /** Runs the import policy over everything that the peer sent. */
+  const reimport = (): void => {
+    if (session === undefined) return;
+    const current = {
+      ...session,
+      importers: [importerOf(core.ribOf(4)), importerOf(core.ribOf(6))] as const,
+      imported: [new Map(), new Map()] as const,
+    };
+    session = current;
+    finishSweep();
+    finishSweep = core.sweep(index, [4, 6], (rib, row) => {
+      const prefix = rib.rowPrefix[row]!;
+      const next = core.intake.importSet(current, rib.rowIn[row]!, rib, prefix);
+      const old = rib.rowAttr[row]!;
+      if (next === old) {
+        if (next >= 0) release(store, next);
+        return;
+      }
+      rib.rowAttr[row] = next;
+      if (old >= 0) release(store, old);
+      settle(rib, prefix, rib.best[prefix] === row);
+    });
+  };
+
+  return {
+    address,
+    options,
+    dynamic: made.dynamic,
+    index,
+    driver,
+    groups,
+    status: () => ({
+      name: options.name ?? address,
+      address,
+      asn: negotiated?.peerAsn ?? options.asn,
+      kind,
+      state: driver.state,
+      dynamic: made.dynamic,
+      ...(since === undefined ? {} : { since }),
+      ...(lastError === undefined ? {} : { lastError }),
+      families: driver.state === 'established' ? (negotiated?.families ?? []) : [],
+      capabilities: negotiated?.capabilities ?? [],
+      ...(negotiated === undefined ? {} : { holdTime: negotiated.holdTime }),
+      received: (core.ribs[0].peerRows[index] ?? 0) + (core.ribs[1].peerRows[index] ?? 0),
+      messagesReceived: driver.counters.received,
+      messagesSent: driver.counters.sent,
+      established: driver.counters.established,
+      synced,
+      restarting: staleFamilies.size > 0,
+      backlog: driver.backlog(),
+    }),
+    start() {
+      if (options.shutdown === undefined || options.shutdown === false) driver.start();
+    },
+    accept: (accepted) => driver.accept(accepted),
+    repolicy() {
+      reimport();
+      if (driver.state !== 'established') return;
+      for (const family of [...groups.keys()]) {
+        const group = groups.get(family);
+        if (group === undefined) continue;
+        const policy = options.exportPolicy ?? policies.exportPolicy;
+        group.setPolicy(hookOf(policy, core.ribOf(family), 'export'));
+      }
+      core.schedule();
+    },
+    softReset() {
+      for (const family of negotiated?.families ?? []) {
+        if (negotiated?.routeRefresh === true) driver.write(encodeRouteRefresh(family));
+        groups.get(familyNumber(family))?.refresh(index, () => undefined);
+      }
+      core.schedule();
+    },
+    shutdown(reason) {
+      closed = true;
+      if (reason === undefined) driver.abandon();
+      else driver.stop(reason);
+      for (const cancel of timers) cancel();
+      timers.clear();
+    },
+    close(reason) {
+      closed = true;
+      driver.stop(reason);
+      for (const cancel of timers) cancel();
+      timers.clear();
+      purgeAll([4, 6]);
+      finishSweep();
+      leaveGroups();
+      core.peers[index] = undefined;
+      core.schedule();
+    },
+  };
+
+  function keyOf(text: string): string {
+    return isAddress(text)
+      ? Array.from(addressToBytes(parseAddress(text)), (octet) => octet.toString(16).padStart(2, '0')).join('')
+      : text;
+  }
+}
+
+/** NOTIFICATION for an administrative shutdown with a reason in words (RFC 9003). */
+export function shutdownNotification(
+  message: string | undefined,
+  subcode: number = CeaseError.adminShutdown,
+): Notification {
+  return notification(NotificationCode.cease, subcode, message === undefined ? undefined : shutdownData(message));
+}
+
+/** Canonical text of a peer's address, its zone kept. @throws SdkError `INVALID_OPTION` */
+export function peerAddress(text: string, path: string): string {
+  const [bare = '', zone] = text.split('%');
+  try {
+    return canonicalAddress(bare) + (zone === undefined ? '' : `%${zone}`);
+  } catch (cause) {
+    throw new SdkError(`${path}: ${JSON.stringify(text)} is no address`, {
+      code: 'INVALID_OPTION',
+      cause,
+      details: { path },
+    });
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * Connections over node:net.
+ * Writes made in one turn leave together; what the system has not taken counts as backlog. Protection below BGP (MD5, hop limits) is
+ * set through socket-options.ts before the first packet.
+ */
+import { createServer } from 'node:net';
+import type { AddressInfo, Server , Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { SdkError, canonicalAddress, formatAddress, isAddress, parseAddress, unmapAddress } from '../../net/index.ts';
+import type { SocketOptions } from './socket-options.ts';
+import { createSocketOptions } from './socket-options.ts';
+import type { Connection, Transport } from './transport.ts';
+
+/** Milliseconds that a closing connection has to send its last words. */
+const LINGER_MS = 2000;
+
+function plain(address: string | undefined): string {
+  const text = (address ?? '').replace(/%.*$/, '');
+  return isAddress(text) ? formatAddress(unmapAddress(parseAddress(text))) : text;
+}
+
+function wrap(socket: Socket): Connection {
+  socket.setNoDelay(true);
+  const localAddress = plain(socket.localAddress);
+  const remoteAddress = plain(socket.remoteAddress);
+  let corked = false;
+  return {
+    localAddress,
+    remoteAddress,
+    remotePort: socket.remotePort ?? 0,
+    start(handlers) {
+      let reason = 'connection closed by the peer';
+      let closed = false;
+      const close = (): void => {
+        if (closed) return;
+        closed = true;
+        handlers.onClose(reason);
+      };
+      socket.on('data', (chunk: Uint8Array) => handlers.onData(chunk));
+      socket.on('drain', () => handlers.onDrain());
+      socket.on('error', (error: NodeJS.ErrnoException) => {
+        reason = error.code ?? error.message;
+      });
+      socket.on('end', close);
+      socket.on('close', close);
+    },
+    write(bytes) {
+      if (socket.destroyed) return;
+      if (!corked) {
+        corked = true;
+        socket.cork();
+        process.nextTick(() => {
+          corked = false;
+          socket.uncork();
+        });
+      }
+      socket.write(bytes);
+    },
+    backlog: () => socket.writableLength,
+    pause: () => void socket.pause(),
+    resume: () => void socket.resume(),
+    end() {
+      socket.removeAllListeners('data');
+      socket.on('error', () => undefined);
+      socket.resume();
+      socket.end();
+      const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+      timer.unref();
+      socket.once('close', () => clearTimeout(timer));
+    },
+    destroy() {
+      socket.on('error', () => undefined);
+      socket.destroy();
+    },
+  };
+}
+
+/** Makes the transport of the system. */
+export function createTcpTransport(options: SocketOptions = createSocketOptions()): Transport {
+  return {
+    dial(where, onOpen, onError) {
+      let done = false;
+      let socket: Socket;
+      try {
+        socket = options.client(where.address, where.security);
+      } catch (error) {
+        queueMicrotask(() => {
+          if (!done) onError(error instanceof Error ? error.message : String(error));
+        });
+        return () => {
+          done = true;
+        };
+      }
+      socket.once('error', (error: NodeJS.ErrnoException) => {
+        if (done) return;
+        done = true;
+        socket.destroy();
+        onError(error.code ?? error.message);
+      });
+      socket.once('connect', () => {
+        if (done) return;
+        done = true;
+        onOpen(wrap(socket));
+      });
+      socket.connect({
+        host: where.address,
+        port: where.port,
+        ...(where.localAddress === undefined ? {} : { localAddress: where.localAddress }),
+      });
+      return () => {
+        if (done) return;
+        done = true;
+        socket.on('error', () => undefined);
+        socket.destroy();
+      };
+    },
+
+    async listen({ address, port }, onConnection) {
+      const server: Server = createServer({ noDelay: true }, (socket) => {
+        // Gone again already: nobody to talk to.
+        if (socket.remoteAddress === undefined) socket.destroy();
+        else onConnection(wrap(socket));
+      });
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', (cause: NodeJS.ErrnoException) => {
+          const code =
+            cause.code === 'EACCES' ? 'PERMISSION_DENIED' : cause.code === 'EADDRINUSE' ? 'CONFLICT' : 'INVALID_OPTION';
+          reject(
+            new SdkError(`cannot listen on ${address} port ${port}: ${cause.code}`, {
+              code,
+              cause,
+              details: { address, port },
+            }),
+          );
+        });
+        server.listen({ host: address, port, ipv6Only: address.includes(':') }, resolve);
+      });
+      server.on('error', () => undefined);
+      return {
+        port: (server.address() as AddressInfo).port,
+        protect: (peer, security) => options.server(server, peer, security),
+        close: () =>
+          new Promise((resolve) => {
+            server.close(() => resolve());
+          }),
+      };
+    },
+
+    siblings(address) {
+      for (const list of Object.values(networkInterfaces())) {
+        if (list === undefined || !list.some((one) => plain(one.address) === address)) continue;
+        const of = (test: (text: string) => boolean): string | undefined =>
+          list.map((one) => canonicalAddress(plain(one.address))).find(test);
+        const ipv4 = of((text) => !text.includes(':'));
+        const ipv6 = of((text) => text.includes(':') && !text.startsWith('fe8'));
+        const linkLocal = of((text) => text.startsWith('fe8'));
+        return {
+          ...(ipv4 === undefined ? {} : { ipv4 }),
+          ...(ipv6 === undefined ? {} : { ipv6 }),
+          ...(linkLocal === undefined ? {} : { linkLocal }),
+        };
+      }
+      return {};
+    },
+  };
+}
