@@ -28,6 +28,6 @@ export type {
 } from './model/types.ts';
 export type { EntryOptions } from './model/options.ts';
 export type { IptablesFlavour, IptablesTargetOptions } from './target/iptables.ts';
-export { cleanupIptables, createIptablesTarget } from './target/iptables.ts';
-export type { FirewallTarget, FirewallTargetOptions } from './target/target.ts';
-export { createFirewallTarget } from './target/target.ts';
+export type { LeftoverOptions } from './target/leftovers.ts';
+export type { FirewallObserved, FirewallPlan, FirewallTarget, FirewallTargetOptions } from './target/target.ts';
+export { cleanupFirewall, createFirewallTarget } from './target/target.ts';

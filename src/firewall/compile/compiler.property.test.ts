@@ -4,19 +4,21 @@
  * cuts what stays allowed.
  */
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { evaluate } from '../evaluate.ts';
 import { compile, createPolicyCompiler } from './compiler.ts';
 import { createFirewallTarget } from '../target/target.ts';
 import type { FirewallState } from '../model/types.ts';
+import type { FirewallObserved, FirewallTarget } from '../target/target.ts';
 import { createFakeNetfilter } from '../../../test/support/firewall/fake-netfilter.ts';
-import type { FakeNetfilter, Fault } from '../../../test/support/firewall/fake-netfilter.ts';
+import { createFakeNftables } from '../../../test/support/firewall/fake-nftables.ts';
+import type { Fault } from '../../../test/support/firewall/fake-netfilter.ts';
 import type { Packet } from '../../../test/support/firewall/packet.ts';
 import { OWN_NODE, beginning, change, flow, singleStep, step } from '../../../test/support/firewall/worlds.ts';
 import type { Change, RandomFlow, World } from '../../../test/support/firewall/worlds.ts';
 
 const LOCAL: ReadonlySet<string> = new Set([OWN_NODE[4], OWN_NODE[6]]);
-const RUNS = Number(process.env['FIREWALL_RUNS'] ?? 60);
+const RUNS = Number(process.env['FIREWALL_RUNS'] ?? 80);
 
 function packets({ source, destination, protocol, port }: RandomFlow): Packet[] {
   const six = source.includes(':');
@@ -89,100 +91,108 @@ const history = {
   flows: fc.array(flow, { minLength: 30, maxLength: 30 }),
 };
 
+const BACKENDS = {
+  iptables: createFakeNetfilter,
+  nftables: createFakeNftables,
+} as const;
+
 async function settle(
-  machine: FakeNetfilter,
+  target: FirewallTarget,
   state: FirewallState,
-  dirty: ReadonlySet<string> | undefined,
-  observed: unknown,
-): Promise<unknown> {
-  const target = createFirewallTarget({ runner: machine.runner });
+  dirty?: ReadonlySet<string>,
+  observed?: FirewallObserved,
+): Promise<FirewallObserved> {
   const { signal } = new AbortController();
   const before = observed ?? (await target.observe(signal));
   const plan = target.plan(state, before, { prune: true, ...(dirty === undefined ? {} : { dirty }) });
   const applied = await target.apply(plan, signal);
   for (const { error } of applied.failures) throw error;
-  expect(target.size(target.plan(state, applied.observed, { prune: true }))).toBe(0);
+  const reached = applied.observed!;
+  expect(target.size(target.plan(state, reached, { prune: true }))).toBe(0);
   expect(target.size(target.plan(state, await target.observe(signal), { prune: true }))).toBe(0);
-  return applied.observed;
+  return reached;
 }
 
-test('rules judge as the evaluator does after every change, and never looser on the way', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.record(history), async ({ start, steps, flows }) => {
-      const world: World = { pods: new Map(), namespaces: new Map(), policies: new Map() };
-      const compiler = createPolicyCompiler({ node: 'n1' });
-      const machine = createFakeNetfilter();
-      let observed: unknown;
-      let before: Judged[] | undefined;
-      let at = 0;
-      for (const changes of [start, ...steps]) {
-        const { state, dirty } = compiler.update(change(world, changes));
-        const fresh = compile({
-          node: 'n1',
-          pods: world.pods.values(),
-          namespaces: world.namespaces.values(),
-          policies: world.policies.values(),
-        });
-        expect(plain(state)).toEqual(plain(fresh.state));
-        const after = verdicts(world, flows);
-        const moments: string[] = [];
-        machine.onChange = () => {
-          if (before === undefined || changes.length > 1) return;
-          flows.forEach((one, index) => {
-            const [old, now] = [before![index]!, after[index]!];
-            if (allowed(old) !== allowed(now) || (!allowed(now) && crossing(old, now, changes))) return;
-            for (const packet of packets(one)) {
-              if (machine.passes(packet) !== allowed(now))
-                moments.push(`${allowed(now) ? 'cut' : 'leak'} ${packet.hook} ${describeFlow(one)}`);
-            }
-          });
-        };
-        observed = await settle(machine, state, at++ === 0 ? undefined : dirty, observed);
-        expect(moments).toEqual([]);
-        flows.forEach((one, index) => {
-          for (const packet of packets(one)) {
-            expect(`${packet.hook} ${describeFlow(one)}: ${machine.passes(packet)}`).toBe(
-              `${packet.hook} ${describeFlow(one)}: ${allowed(after[index]!)}`,
-            );
-          }
-        });
-        before = after;
-      }
-    }),
-    { numRuns: RUNS },
-  );
-}, 120_000);
-
-test('a tool that fails at any step leaves nothing looser, and the next pass heals it', async () => {
-  await fc.assert(
-    fc.asyncProperty(
-      fc.record({ ...history, steps: fc.array(singleStep, { minLength: 1, maxLength: 3 }) }),
-      fc.nat(5),
-      fc.constantFrom<Fault>('before', 'half', 'after'),
-      async ({ start, steps, flows }, index, fault) => {
+describe.each(['iptables', 'nftables'] as const)('%s', (backend) => {
+  test('rules judge as the evaluator does after every change, and never looser on the way', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.record(history), async ({ start, steps, flows }) => {
         const world: World = { pods: new Map(), namespaces: new Map(), policies: new Map() };
         const compiler = createPolicyCompiler({ node: 'n1' });
-        const machine = createFakeNetfilter();
-        const target = createFirewallTarget({ runner: machine.runner });
-        const { signal } = new AbortController();
-        await settle(machine, compiler.update(change(world, start)).state, undefined, undefined);
-        let before = verdicts(world, flows);
-        for (const changes of steps) {
-          const { state } = compiler.update(change(world, changes));
-          const after = verdicts(world, flows);
-          const plan = target.plan(state, await target.observe(signal), { prune: true });
-          machine.breakAt(index, fault);
-          await target.apply(plan, signal);
-          flows.forEach((one, at) => {
-            if (allowed(before[at]!) || allowed(after[at]!) || crossing(before[at]!, after[at]!, changes)) return;
-            for (const packet of packets(one)) expect(machine.passes(packet), describeFlow(one)).toBe(false);
+        const machine = BACKENDS[backend]();
+        const target = createFirewallTarget({ runner: machine.runner, backend });
+        let observed: FirewallObserved | undefined;
+        let before: Judged[] | undefined;
+        let at = 0;
+        for (const changes of [start, ...steps]) {
+          const { state, dirty } = compiler.update(change(world, changes));
+          const fresh = compile({
+            node: 'n1',
+            pods: world.pods.values(),
+            namespaces: world.namespaces.values(),
+            policies: world.policies.values(),
           });
-          machine.breakAt(-1, fault);
-          await settle(machine, state, undefined, undefined);
+          expect(plain(state)).toEqual(plain(fresh.state));
+          const after = verdicts(world, flows);
+          const moments: string[] = [];
+          machine.onChange = () => {
+            if (before === undefined || changes.length > 1) return;
+            flows.forEach((one, index) => {
+              const [old, now] = [before![index]!, after[index]!];
+              if (allowed(old) !== allowed(now) || (!allowed(now) && crossing(old, now, changes))) return;
+              for (const packet of packets(one)) {
+                if (machine.passes(packet) !== allowed(now))
+                  moments.push(`${allowed(now) ? 'cut' : 'leak'} ${packet.hook} ${describeFlow(one)}`);
+              }
+            });
+          };
+          observed = await settle(target, state, at++ === 0 ? undefined : dirty, observed);
+          expect(moments).toEqual([]);
+          flows.forEach((one, index) => {
+            for (const packet of packets(one)) {
+              expect(`${packet.hook} ${describeFlow(one)}: ${machine.passes(packet)}`).toBe(
+                `${packet.hook} ${describeFlow(one)}: ${allowed(after[index]!)}`,
+              );
+            }
+          });
           before = after;
         }
-      },
-    ),
-    { numRuns: RUNS },
-  );
-}, 120_000);
+      }),
+      { numRuns: RUNS },
+    );
+  }, 120_000);
+
+  test('a tool that fails at any step leaves nothing looser, and the next pass heals it', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.record({ ...history, steps: fc.array(singleStep, { minLength: 1, maxLength: 3 }) }),
+        fc.nat(5),
+        fc.constantFrom<Fault>('before', 'half', 'after'),
+        async ({ start, steps, flows }, index, fault) => {
+          const world: World = { pods: new Map(), namespaces: new Map(), policies: new Map() };
+          const compiler = createPolicyCompiler({ node: 'n1' });
+          const machine = BACKENDS[backend]();
+          const target = createFirewallTarget({ runner: machine.runner, backend });
+          const { signal } = new AbortController();
+          await settle(target, compiler.update(change(world, start)).state);
+          let before = verdicts(world, flows);
+          for (const changes of steps) {
+            const { state } = compiler.update(change(world, changes));
+            const after = verdicts(world, flows);
+            const plan = target.plan(state, await target.observe(signal), { prune: true });
+            machine.breakAt(index, fault);
+            await target.apply(plan, signal);
+            flows.forEach((one, at) => {
+              if (allowed(before[at]!) || allowed(after[at]!) || crossing(before[at]!, after[at]!, changes)) return;
+              for (const packet of packets(one)) expect(machine.passes(packet), describeFlow(one)).toBe(false);
+            });
+            machine.breakAt(-1, fault);
+            await settle(target, state);
+            before = after;
+          }
+        },
+      ),
+      { numRuns: RUNS },
+    );
+  }, 120_000);
+});

@@ -8,9 +8,8 @@ import type { EntryOptions } from '../model/options.ts';
 import type { FirewallState } from '../model/types.ts';
 import { emptyFamily, parseChains, parseSets } from '../parse/iptables.ts';
 import type { ObservedIptables, ObservedSet } from '../parse/iptables.ts';
-import { planIptables, planRemoval, sizeIptables } from '../plan/iptables.ts';
+import { planIptables, sizeIptables } from '../plan/iptables.ts';
 import type { ChainOperations, IptablesPlan, SetOperation } from '../plan/iptables.ts';
-import { ENTRIES } from '../render/iptables.ts';
 import { renderChains, renderSets } from '../render/restore.ts';
 
 /** Which iptables programs are used: those of one kernel interface, or whatever the system's default names mean. */
@@ -219,16 +218,3 @@ function limit(state: FirewallState, family: Family): FirewallState {
     },
   };
 }
-
-/** Removes everything of ours from iptables and ipset; nothing of anybody else. Needs no running agent. */
-export async function cleanupIptables(
-  options: IptablesTargetOptions,
-  signal?: AbortSignal,
-): Promise<Applied<ObservedIptables>> {
-  const tools = createIptablesTools(options);
-  const observed = await observeIptables(tools, signal);
-  return applyIptables(planRemoval(observed), observed, tools, signal);
-}
-
-/** Names of our chains at the hooks, which users may script against. */
-export const entryChains: Readonly<Record<'INPUT' | 'FORWARD' | 'OUTPUT', string>> = ENTRIES;

@@ -1,10 +1,14 @@
 /**
- * One target for either backend, so that who wires it up chooses by an option and needs to know nothing else.
+ * One target for either backend, so that who wires it up chooses by an option and needs to know nothing else. It also takes away
+ * what the backend before it left, once its own rules are in force.
  */
-import type { Target } from '../../kernel/types.ts';
+import type { Applied, ApplyFailure, PlanOptions, Target } from '../../kernel/types.ts';
 import type { FirewallState } from '../model/types.ts';
 import { createIptablesTarget } from './iptables.ts';
 import type { IptablesTargetOptions } from './iptables.ts';
+import { countLeftovers, findLeftovers, removeLeftovers } from './leftovers.ts';
+import type { LeftoverOptions, Leftovers } from './leftovers.ts';
+import { createNftablesTarget } from './nftables.ts';
 
 /** What a firewall target is made from. */
 export interface FirewallTargetOptions extends IptablesTargetOptions {
@@ -12,10 +16,70 @@ export interface FirewallTargetOptions extends IptablesTargetOptions {
   readonly backend?: 'iptables' | 'nftables';
 }
 
-/** What a backend observed or plans, opaque to the caller. */
-export type FirewallTarget = Target<FirewallState, unknown, unknown>;
+/** What the kernel holds of the firewall; opaque. */
+export interface FirewallObserved {
+  readonly own: unknown;
+  readonly leftovers: Leftovers;
+}
+
+/** What is to be done; opaque. */
+export interface FirewallPlan {
+  readonly own: unknown;
+  readonly observed: FirewallObserved;
+}
+
+/** A target for `reconcile()`. */
+export type FirewallTarget = Target<FirewallState, FirewallObserved, FirewallPlan>;
+
+const NONE: Leftovers = { iptables: [], nftables: false };
+
+function wrap<Observed, Plan>(
+  inner: Target<FirewallState, Observed, Plan>,
+  options: FirewallTargetOptions,
+): FirewallTarget {
+  const inForce = options.backend === 'nftables' ? 'nftables' : (options.flavour ?? 'system');
+  const sets = inForce === 'nftables';
+  let looked = false;
+  const own = (observed: FirewallObserved): Observed => observed.own as Observed;
+  return {
+    name: inner.name,
+    async observe(signal) {
+      const found = looked ? NONE : await findLeftovers(options, inForce, signal);
+      looked = countLeftovers(found) === 0;
+      return { own: await inner.observe(signal), leftovers: found };
+    },
+    plan: (desired: FirewallState, observed: FirewallObserved, how: PlanOptions) => {
+      // Before everything is known, what the other backend enforces must stay.
+      const leftovers = how.prune ? observed.leftovers : NONE;
+      return { own: inner.plan(desired, own(observed), how), observed: { own: observed.own, leftovers } };
+    },
+    size: (plan) => inner.size(plan.own as Plan) + countLeftovers(plan.observed.leftovers),
+    async apply(plan, signal): Promise<Applied<FirewallObserved>> {
+      const applied = await inner.apply(plan.own as Plan, signal);
+      if (applied.failures.length > 0 || applied.observed === undefined) return { failures: applied.failures };
+      let failures: readonly ApplyFailure[] = [];
+      if (countLeftovers(plan.observed.leftovers) > 0) {
+        failures = await removeLeftovers(options, plan.observed.leftovers, sets, signal);
+        if (failures.length > 0) return { failures };
+      }
+      looked = true;
+      return { observed: { own: applied.observed, leftovers: NONE }, failures };
+    },
+  };
+}
 
 /** A target for `reconcile()` that keeps the kernel's packet filter equal to the compiled policies. */
 export function createFirewallTarget(options: FirewallTargetOptions): FirewallTarget {
-  return createIptablesTarget(options);
+  return options.backend === 'nftables'
+    ? wrap(createNftablesTarget(options), options)
+    : wrap(createIptablesTarget(options), options);
+}
+
+/** Removes everything of ours, whatever backend made it; nothing of anybody else. Needs no running agent. */
+export async function cleanupFirewall(
+  options: LeftoverOptions,
+  signal?: AbortSignal,
+): Promise<{ readonly failures: readonly ApplyFailure[] }> {
+  const leftovers = await findLeftovers(options, 'nothing', signal);
+  return { failures: await removeLeftovers(options, leftovers, true, signal) };
 }

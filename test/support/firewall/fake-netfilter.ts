@@ -288,6 +288,7 @@ export function createFakeNetfilter(): FakeNetfilter {
       run: async (command): Promise<CommandResult> => {
         commands.push([command.file, ...command.args].join(' '));
         const result = (stdout: string): CommandResult => ({ exitCode: 0, stdout, stderr: '', durationMs: 0 });
+        if (command.file === 'nft') return { ...result(''), exitCode: 1 };
         const writes = command.input !== undefined;
         let kind: Fault | undefined;
         if (writes && fault !== undefined && fault.index-- === 0) {
