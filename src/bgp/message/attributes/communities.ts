@@ -95,7 +95,7 @@ export function formatExtendedCommunity([high, low]: ExtendedCommunity): string 
   if (type === 0x40 && subtype === 0x04) {
     FLOAT.setUint32(0, low);
     const value = FLOAT.getFloat32(0);
-    if (Number.isFinite(value) && !Object.is(value, -0)) return `bandwidth:${high & 0xffff}:${value}`;
+    if (Number.isFinite(value) && low >>> 31 === 0) return `bandwidth:${high & 0xffff}:${value}`;
   }
   if (high === 0x030b0000) return `color:${low}`;
   if (high === 0x06000000) return `mac-mobility:${low}`;

@@ -121,6 +121,14 @@ function readOrigin(reading: Reading, span: AttributeSpan): void {
   else valueFault(reading, span, 'withdraw', UpdateError.invalidOrigin, `value ${value} (RFC 7606 section 7.1)`);
 }
 
+/** Reports sets where they are to be treated as withdrawn (RFC 9774 section 3). */
+function refusesSets(reading: Reading, span: AttributeSpan, path: readonly AsPathSegment[]): boolean {
+  if (reading.context.asSets !== 'withdraw') return false;
+  if (!path.some(({ type }) => type === 'set' || type === 'confed-set')) return false;
+  valueFault(reading, span, 'withdraw', UpdateError.malformedAsPath, 'AS_SET (RFC 9774 section 3)');
+  return true;
+}
+
 function readAsPath(reading: Reading, span: AttributeSpan): void {
   const { context } = reading;
   const path = decodeAsPath(span.bytes, span.at, span.length, context.fourOctetAs === false ? 2 : 4);
@@ -130,9 +138,7 @@ function readAsPath(reading: Reading, span: AttributeSpan): void {
   if (context.peerType === 'ebgp' && path.some(isConfedSegment)) {
     return malformed('confederation segment from outside the confederation');
   }
-  if (context.asSets === 'withdraw' && path.some(({ type }) => type === 'set' || type === 'confed-set')) {
-    return valueFault(reading, span, 'withdraw', UpdateError.malformedAsPath, 'AS_SET (RFC 9774 section 3)');
-  }
+  if (refusesSets(reading, span, path)) return;
   reading.attributes.asPath = path;
 }
 
@@ -161,8 +167,9 @@ function readAggregator(reading: Reading, span: AttributeSpan): void {
 function readAs4Path(reading: Reading, span: AttributeSpan): void {
   if (reading.context.fourOctetAs !== false) return unexpectedFault(reading, span, '6793 section 4.1');
   const path = decodeAsPath(span.bytes, span.at, span.length, 4);
-  if (typeof path !== 'string' && path.length > 0) reading.as4Path = path;
-  else {
+  if (typeof path !== 'string' && path.length > 0) {
+    if (!refusesSets(reading, span, path)) reading.as4Path = path;
+  } else {
     const what = `${typeof path === 'string' ? path : 'empty'} (RFC 6793 section 6)`;
     valueFault(reading, span, 'discard', UpdateError.optionalAttribute, what);
   }

@@ -22,7 +22,8 @@ const NAMES: Readonly<Record<number, string>> = {
   12: 'fragment',
   13: 'flow-label',
 };
-const COMPARE = ['false', '>', '=', '>=', '<', '!=', '<=', 'true'];
+/** By the bits less, greater, equal (RFC 8955 section 4.2.1.1). */
+const COMPARE = ['false', '=', '>', '>=', '<', '<=', '!=', 'true'];
 
 interface Piece {
   readonly text: string;
