@@ -29,5 +29,6 @@ export type {
 export type { EntryOptions } from './model/options.ts';
 export type { IptablesFlavour, IptablesTargetOptions } from './target/iptables.ts';
 export type { LeftoverOptions } from './target/leftovers.ts';
+export type { CleanupFirewallOptions, CleanupFirewallResult } from './target/target.ts';
 export type { FirewallObserved, FirewallPlan, FirewallTarget, FirewallTargetOptions } from './target/target.ts';
 export { cleanupFirewall, createFirewallTarget } from './target/target.ts';

@@ -31,6 +31,25 @@ export function countLeftovers({ iptables, nftables }: Leftovers): number {
   return iptables.length + (nftables ? 1 : 0);
 }
 
+/** Names of everything in them, for people. */
+export function describeLeftovers({ iptables, nftables }: Leftovers): string[] {
+  const found: string[] = [];
+  for (const { flavour, observed } of iptables) {
+    for (const family of [4, 6] as const) {
+      for (const name of observed.families[family].chains.keys())
+        found.push(`iptables-${flavour} IPv${family} chain ${name}`);
+    }
+  }
+  if (nftables) found.push('nftables tables kube-router-filter-ipv4 and kube-router-filter-ipv6');
+  return found;
+}
+
+/** Our ipsets. */
+export async function ownSets(options: LeftoverOptions, signal?: AbortSignal): Promise<string[]> {
+  const tools = createIptablesTools({ ...options, families: [] });
+  return unlessMissing(async () => [...(await observeIptables(tools, signal)).sets.keys()], []);
+}
+
 /** Whether the legacy filter table exists at all: reading it would create it, and with it a cost for every packet. */
 async function hasLegacyTable(options: LeftoverOptions, family: Family, signal?: AbortSignal): Promise<boolean> {
   const path = `/proc/net/${family === 4 ? 'ip_tables_names' : 'ip6_tables_names'}`;

@@ -6,7 +6,7 @@ import type { Applied, ApplyFailure, PlanOptions, Target } from '../../kernel/ty
 import type { FirewallState } from '../model/types.ts';
 import { createIptablesTarget } from './iptables.ts';
 import type { IptablesTargetOptions } from './iptables.ts';
-import { countLeftovers, findLeftovers, removeLeftovers } from './leftovers.ts';
+import { countLeftovers, describeLeftovers, findLeftovers, ownSets, removeLeftovers } from './leftovers.ts';
 import type { LeftoverOptions, Leftovers } from './leftovers.ts';
 import { createNftablesTarget } from './nftables.ts';
 
@@ -75,11 +75,26 @@ export function createFirewallTarget(options: FirewallTargetOptions): FirewallTa
     : wrap(createIptablesTarget(options), options);
 }
 
+/** How to clean up. */
+export interface CleanupFirewallOptions extends LeftoverOptions {
+  /** Only tell what would be removed. @defaultValue false */
+  readonly dryRun?: boolean;
+}
+
+/** What a cleanup found and did. */
+export interface CleanupFirewallResult {
+  /** Each thing of ours that was there, e.g. `iptables-nft IPv4 chain KUBE-ROUTER-INPUT`, `ipset krs4-iso-ingress`. */
+  readonly found: readonly string[];
+  readonly failures: readonly ApplyFailure[];
+}
+
 /** Removes everything of ours, whatever backend made it; nothing of anybody else. Needs no running agent. */
 export async function cleanupFirewall(
-  options: LeftoverOptions,
+  options: CleanupFirewallOptions,
   signal?: AbortSignal,
-): Promise<{ readonly failures: readonly ApplyFailure[] }> {
+): Promise<CleanupFirewallResult> {
   const leftovers = await findLeftovers(options, 'nothing', signal);
-  return { failures: await removeLeftovers(options, leftovers, true, signal) };
+  const found = [...describeLeftovers(leftovers), ...(await ownSets(options, signal)).map((name) => `ipset ${name}`)];
+  if (options.dryRun === true || found.length === 0) return { found, failures: [] };
+  return { found, failures: await removeLeftovers(options, leftovers, true, signal) };
 }

@@ -1,15 +1,15 @@
 /**
  * Cleanup of each block, in the order opposite to a start: what judges packets goes first, what carries them last.
  */
-import { cleanupIptables } from 'kube-router-sdk/firewall';
+import { cleanupFirewall } from 'kube-router-sdk/firewall';
 import { createSysctl } from 'kube-router-sdk/kernel';
 import { createRoutingTarget } from 'kube-router-sdk/routing';
 import type { Cleaner, CleanupContext, CleanupResult } from '../commands/cleanup.ts';
 import type { Config } from '../config/load.ts';
 
-const firewall: Cleaner = async ({ runner, families, signal }) => {
-  const { failures } = await cleanupIptables({ runner, families }, signal);
-  return { changes: 0, failures };
+const firewall: Cleaner = async ({ runner, families, dryRun, signal }) => {
+  const { found, failures } = await cleanupFirewall({ runner, families, dryRun }, signal);
+  return { changes: found.length, failures };
 };
 
 const routing: Cleaner = async (context) => {
