@@ -9,3 +9,16 @@ export type { IngressCompileInput, IngressCompiler } from './compile.ts';
 export { compile, createIngressCompiler } from './compile.ts';
 export type { AddressCheck, AddressRules } from './validate.ts';
 export { createAddressCheck } from './validate.ts';
+export type { Allocation, PoolConfig, PoolOptions, PoolUsage } from './pools/model.ts';
+export type { PoolAllocator } from './pools/allocator.ts';
+export { LOAD_BALANCER_CLASS, createPoolAllocator } from './pools/allocator.ts';
+export type {
+  AllocationNotice,
+  AllocationPass,
+  AllocatorLease,
+  LoadBalancerApi,
+  LoadBalancerController,
+  LoadBalancerOptions,
+  VersionedService,
+} from './pools/controller.ts';
+export { createLoadBalancerController } from './pools/controller.ts';
