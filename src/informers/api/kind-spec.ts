@@ -1,0 +1,41 @@
+/**
+ * What a generic source must know of a kind: where the API serves it and how its JSON becomes a value.
+ * The six kinds of this package are made from the table in objects; callers bring their own for custom resources.
+ */
+import { KINDS, project } from '../../objects/index.ts';
+import type { Projected } from '../../objects/index.ts';
+import type { ObjectKind, ObjectKinds } from '../../objects/types.ts';
+import type { SelectOptions } from '../source.ts';
+
+/** A kind of the API and its projection. */
+export interface KindSpec<Item> {
+  readonly kind: string;
+  /** `v1` or `group/version`. */
+  readonly apiVersion: string;
+  /** Name in URLs. */
+  readonly plural: string;
+  readonly namespaced: boolean;
+  /** Reads one object; what it throws becomes an issue of that object. */
+  readonly project: (raw: unknown) => Projected<Item>;
+}
+
+/** The spec of a projected kind. */
+export function specOf<Kind extends ObjectKind>(kind: Kind): KindSpec<ObjectKinds[Kind]> {
+  return { kind, ...KINDS[kind], project: (raw) => project(kind, raw) };
+}
+
+/** The path of a kind's collection, or of one object in it. */
+export function pathOf(
+  spec: Pick<KindSpec<unknown>, 'apiVersion' | 'plural' | 'namespaced'>,
+  namespace = '',
+  name = '',
+): string {
+  const root = spec.apiVersion.includes('/') ? `/apis/${spec.apiVersion}` : `/api/${spec.apiVersion}`;
+  const within = spec.namespaced && namespace !== '' ? `/namespaces/${encodeURIComponent(namespace)}` : '';
+  return `${root}${within}/${spec.plural}${name === '' ? '' : `/${encodeURIComponent(name)}`}`;
+}
+
+/** The query part that selects. */
+export function queryOf(select: SelectOptions): Record<string, string | undefined> {
+  return { labelSelector: select.labelSelector, fieldSelector: select.fieldSelector };
+}

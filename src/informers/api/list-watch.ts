@@ -1,0 +1,203 @@
+/**
+ * The state machine that keeps one kind in step with the API server, whatever happens: list, watch, and back to either.
+ * A broken connection goes on from the last version; only what makes that impossible (410, time running backwards) costs a list,
+ * and lists are rationed. There is no error from which it does not try again; there is none that it hides.
+ * Constants follow client-go's reflector where it has one, with the reason beside each.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SdkError } from '../../net/errors.ts';
+import type { SelectOptions, SourcePhase } from '../source.ts';
+import type { Store } from '../store.ts';
+import { createBackoff, createLimiter } from './backoff.ts';
+import type { BackoffOptions } from './backoff.ts';
+import type { Connection } from './connection.ts';
+import type { KindSpec } from './kind-spec.ts';
+import { listAll } from './list.ts';
+import { watchOnce } from './watch.ts';
+import type { WatchEnd } from './watch.ts';
+
+/** How a kind is followed; all times in milliseconds. */
+export interface ListWatchOptions {
+  /** Objects a page of a list. @defaultValue 500, as client-go */
+  readonly pageSize?: number;
+  /** `auto`: stream the first picture where the server can (WatchList), pages otherwise. @defaultValue `auto` */
+  readonly watchList?: 'auto' | 'never';
+  /** How long a request may take to be answered at all. @defaultValue 15000 */
+  readonly headersTimeoutMs?: number;
+  /** Silence after which a watch is taken for dead. Servers send a bookmark about once a minute. @defaultValue 90000 */
+  readonly silenceMs?: number;
+  /** Silence within a list after which it is taken for dead. @defaultValue 30000 */
+  readonly stallMs?: number;
+  /** A watch is asked to end after this time and up to twice of it, so that load spreads over servers. @defaultValue 300000 */
+  readonly watchMs?: number;
+  readonly backoff?: BackoffOptions;
+  /** Lists at once, and the time until one more is free: at most 9 in any minute. @defaultValue `{ burst: 3, everyMs: 10000 }` */
+  readonly listLimit?: { readonly burst: number; readonly everyMs: number };
+  /** Longest wait after 401 and 403, which people have to mend. @defaultValue 30000 */
+  readonly deniedMaxMs?: number;
+}
+
+/** Follows one kind until the signal. Resolves then; never rejects. */
+export async function runListWatch<Item>(
+  connection: Connection,
+  spec: KindSpec<Item>,
+  select: SelectOptions,
+  store: Store<Item>,
+  options: ListWatchOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const backoff = createBackoff(options.backoff);
+  const limiter = createLimiter(options.listLimit?.burst ?? 3, options.listLimit?.everyMs ?? 10_000);
+  const { headersTimeoutMs = 15_000, silenceMs = 90_000, stallMs = 30_000, watchMs = 300_000 } = options;
+  let version: string | undefined;
+  let needList = true;
+  let streaming = options.watchList !== 'never';
+  let pageSize = options.pageSize ?? 500;
+  /** Last moment at which the server was heard, and since when the stream is well. */
+  let heardAt = Date.now();
+  let openedAt = 0;
+  let refreshed = false;
+
+  const state = (phase: SourcePhase, reason: string, more: { status?: number; retryInMs?: number } = {}) =>
+    store.setState({ phase, since: Date.now(), reason, ...more });
+  const heard = () => {
+    heardAt = Date.now();
+  };
+  const inTouch = () => {
+    heard();
+    openedAt = Date.now();
+    if (store.source.snapshot().synced) store.setStale(undefined);
+    store.flush();
+  };
+  const synced = () => {
+    store.setSynced();
+    store.setStale(undefined);
+    store.flush();
+    state('watching', '');
+  };
+  /** Waits until a list is allowed. */
+  const ration = async () => {
+    for (let wait = limiter.take(); wait > 0 && !signal.aborted; wait = limiter.take()) {
+      state('waiting', 'the full picture has to be read again, and lists are rationed', { retryInMs: wait });
+      await sleep(wait, undefined, { signal }).catch(() => {});
+    }
+  };
+
+  /** Says what went wrong and waits as long as it deserves. */
+  const waitAfter = async (error: Error | undefined, reason: string) => {
+    const details = error instanceof SdkError ? error.details : {};
+    const status = typeof details['status'] === 'number' ? details['status'] : undefined;
+    const denied = status === 401 || status === 403;
+    // New credentials were asked for: the first refusal is tried again at once.
+    if (status === 401 && !refreshed) {
+      refreshed = true;
+      return;
+    }
+    if (openedAt > 0) backoff.healthy(openedAt, heardAt);
+    openedAt = 0;
+    let wait = backoff.next();
+    if (denied) wait = Math.min(wait, options.deniedMaxMs ?? 30_000);
+    const asked = details['retryAfterMs'];
+    if (typeof asked === 'number') wait = Math.max(wait, asked * (1 + 0.1 * Math.random()));
+    if (error !== undefined) store.setStale(heardAt);
+    store.flush();
+    state(denied ? 'denied' : 'waiting', reason, {
+      retryInMs: Math.round(wait),
+      ...(status === undefined ? {} : { status }),
+    });
+    await sleep(wait, undefined, { signal }).catch(() => {});
+  };
+
+  const readPages = async () => {
+    await ration();
+    if (signal.aborted) return;
+    state('listing', '');
+    try {
+      version = await listAll({
+        connection,
+        spec,
+        select,
+        store,
+        pageSize,
+        signal,
+        headersTimeoutMs,
+        stallMs,
+        onBytes: heard,
+      });
+      needList = false;
+      refreshed = false;
+      heard();
+      synced();
+    } catch (error) {
+      const failure = error as Error;
+      // A continue token that expired: the next try asks for everything in one answer, as client-go does.
+      if (failure instanceof SdkError && failure.details['status'] === 410) pageSize = 0;
+      await waitAfter(failure, failure.message);
+    }
+  };
+
+  const follow = async (initial: boolean): Promise<WatchEnd> => {
+    const end = await watchOnce({
+      connection,
+      spec,
+      select,
+      store,
+      version: initial ? undefined : version,
+      timeoutSeconds: Math.max(1, Math.round((watchMs * (1 + Math.random())) / 1000)),
+      signal,
+      headersTimeoutMs,
+      silenceMs,
+      initialSilenceMs: Math.min(silenceMs, 10_000),
+      onOpen: () => {
+        refreshed = false;
+        if (initial) heard();
+        else {
+          inTouch();
+          state('watching', '');
+        }
+      },
+      onBytes: heard,
+      onInitial: () => {
+        needList = false;
+        inTouch();
+        synced();
+      },
+    });
+    version = end.version;
+    return end;
+  };
+
+  while (!signal.aborted) {
+    if (needList && !streaming) {
+      await readPages();
+      continue;
+    }
+    const initial = needList;
+    if (initial) {
+      await ration();
+      if (signal.aborted) break;
+      state('listing', '');
+    }
+    const startedAt = Date.now();
+    const end = await follow(initial);
+    if (signal.aborted) break;
+    if (initial && needList) {
+      // The server cannot stream the first picture (it says so, or never marks its end): pages from now on.
+      const status = end.error instanceof SdkError ? end.error.details['status'] : undefined;
+      const mute =
+        status === undefined && end.error !== undefined && Date.now() - startedAt >= Math.min(silenceMs, 10_000);
+      if (status === 400 || status === 422 || mute || end.error === undefined) {
+        streaming = false;
+        continue;
+      }
+    }
+    if (end.relist !== undefined || end.version === undefined) needList = true;
+    const lasted = Date.now() - startedAt;
+    // An orderly end after a while is the watch's own time-out: go on at once.
+    if (end.error === undefined && end.relist === undefined && !needList && lasted >= Math.min(1000, watchMs)) {
+      if (openedAt > 0) backoff.healthy(openedAt, heardAt);
+      continue;
+    }
+    await waitAfter(end.error, end.relist ?? end.error?.message ?? 'the server ended the watch at once');
+  }
+}

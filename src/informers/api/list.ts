@@ -1,0 +1,112 @@
+/**
+ * Reading the full picture of one kind: in pages, each read as a stream, object by object, with pauses for everyone else.
+ * At the end, and only then, what the server did not list is taken out.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { SdkError } from '../../net/errors.ts';
+import type { Store } from '../store.ts';
+import type { SelectOptions } from '../source.ts';
+import { openApi } from './client.ts';
+import { aborted, unreachable } from './connection.ts';
+import type { Connection } from './connection.ts';
+import { metadataOf, putRaw } from './feed.ts';
+import { createListCutter } from './json-stream.ts';
+import type { KindSpec } from './kind-spec.ts';
+import { pathOf, queryOf } from './kind-spec.ts';
+
+/** What one full list needs. */
+export interface ListTask<Item> {
+  readonly connection: Connection;
+  readonly spec: KindSpec<Item>;
+  readonly select: SelectOptions;
+  readonly store: Store<Item>;
+  /** Objects a page; 0: all in one answer. */
+  readonly pageSize: number;
+  readonly signal: AbortSignal;
+  readonly headersTimeoutMs: number;
+  /** Milliseconds without a byte until an answer counts as broken. */
+  readonly stallMs: number;
+  readonly onBytes: () => void;
+}
+
+/** Milliseconds of work between two pauses. */
+const SLICE_MS = 10;
+
+/**
+ * Reads a full list into the store and returns its resourceVersion.
+ * @throws SdkError `API_ERROR` | `API_UNREACHABLE` | `ABORTED`; the store then holds what it held and what was read.
+ */
+export async function listAll<Item>(task: ListTask<Item>): Promise<string> {
+  const seen = new Set<string>();
+  let token = '';
+  let version = '';
+  do {
+    const head = await listPage(task, token, seen);
+    version = head.resourceVersion;
+    token = head.continue;
+  } while (token !== '');
+  for (const key of [...task.store.keys()]) if (!seen.has(key)) task.store.remove(key);
+  return version;
+}
+
+async function listPage<Item>(
+  task: ListTask<Item>,
+  token: string,
+  seen: Set<string>,
+): Promise<{ resourceVersion: string; continue: string }> {
+  const { connection, spec, select, store, signal } = task;
+  const response = await openApi(connection, {
+    path: pathOf(spec, select.namespace),
+    query: {
+      ...queryOf(select),
+      limit: task.pageSize === 0 ? undefined : task.pageSize,
+      continue: token === '' ? undefined : token,
+    },
+    signal,
+    headersTimeoutMs: task.headersTimeoutMs,
+  });
+  const cutter = createListCutter((text) => {
+    const key = putRaw(store, spec, JSON.parse(text));
+    if (key !== undefined) seen.add(key);
+  });
+  const stall = setTimeout(() => response.body.destroy(new Error(`nothing came for ${task.stallMs} ms`)), task.stallMs);
+  let sliceStart = performance.now();
+  try {
+    for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      stall.refresh();
+      task.onBytes();
+      cutter.push(chunk);
+      if (performance.now() - sliceStart < SLICE_MS) continue;
+      store.flush();
+      await nextTurn();
+      sliceStart = performance.now();
+    }
+  } catch (error) {
+    if (signal.aborted) throw aborted(error);
+    throw unreachable(`The list of ${spec.plural} broke`, error);
+  } finally {
+    clearTimeout(stall);
+    response.body.destroy();
+    store.flush();
+  }
+  return readHead(cutter.rest, spec);
+}
+
+function readHead(rest: string | undefined, spec: KindSpec<unknown>): { resourceVersion: string; continue: string } {
+  let head: unknown;
+  try {
+    head = JSON.parse(rest ?? '');
+  } catch (error) {
+    throw unreachable(`The list of ${spec.plural} ended early`, error);
+  }
+  if (!Array.isArray((head as { items?: unknown }).items) && (head as { items?: unknown }).items !== null)
+    throw new SdkError(`The answer to a list of ${spec.plural} is no list`, {
+      code: 'API_UNREACHABLE',
+      retryable: true,
+    });
+  const metadata = metadataOf(head) as { resourceVersion?: unknown; continue?: unknown };
+  return {
+    resourceVersion: typeof metadata.resourceVersion === 'string' ? metadata.resourceVersion : '',
+    continue: typeof metadata.continue === 'string' ? metadata.continue : '',
+  };
+}
