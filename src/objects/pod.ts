@@ -67,9 +67,13 @@ function readIPs(report: Report, status: Json, many: string, one: string): reado
     if (clash === undefined) found.push(address);
     else if (clash !== address) note(report, path, `${address} is a second address of its family; left out`);
   };
-  for (const [item, path] of objectsAt(report, status, many, `status.${many}`)) add(item['ip'], `${path}.ip`);
+  let listed = 0;
+  for (const [item, path] of objectsAt(report, status, many, `status.${many}`)) {
+    listed++;
+    add(item['ip'], `${path}.ip`);
+  }
   const single = status[one];
-  if (found.length === 0 && single !== undefined && single !== null && single !== '') add(single, `status.${one}`);
+  if (listed === 0 && single !== undefined && single !== null && single !== '') add(single, `status.${one}`);
   return found.length === 0 ? EMPTY_LIST : found;
 }
 

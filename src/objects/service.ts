@@ -108,6 +108,8 @@ function readClusterIPs(report: Report, spec: Json): readonly string[] {
     if (one.length < many.length) note(report, 'spec.clusterIPs', 'has two addresses of one family; the first is kept');
     return one;
   }
+  // Written down twice by the API server: one wrong address is one issue.
+  if (Array.isArray(spec['clusterIPs']) && spec['clusterIPs'].length > 0) return EMPTY_LIST;
   const single = spec['clusterIP'];
   if (single === undefined || single === null || single === '') return EMPTY_LIST;
   const address = addressOf(report, single, 'spec.clusterIP');

@@ -5,3 +5,8 @@
 export * from './builders.ts';
 export * from './recording-runner.ts';
 export * from './virtual-clock.ts';
+export type { ApiServer, ApiServerOptions } from './api-server/server.ts';
+export { createApiServer } from './api-server/server.ts';
+export type { Fault, FaultOptions, RequestInfo, WireEvent } from './api-server/faults.ts';
+export type { ResourceType } from './api-server/resources.ts';
+export type { Backup, StoredObject } from './api-server/store.ts';
