@@ -1,0 +1,103 @@
+/**
+ * What a Service asks for by annotation and label: scheduler and its flags, DSR, hairpin, local, and whether it is ours at all.
+ * The keys and their meaning are kube-router's; what it silently ignores becomes an issue here. Pure.
+ */
+import type { ServiceObject } from '../../objects/types.ts';
+import type { Scheduler } from '../model.ts';
+
+const PREFIX = 'kube-router.io/service.';
+const SCHEDULERS: ReadonlySet<string> = new Set([
+  'rr',
+  'wrr',
+  'lc',
+  'wlc',
+  'lblc',
+  'lblcr',
+  'sh',
+  'dh',
+  'sed',
+  'nq',
+  'fo',
+  'ovf',
+  'mh',
+]);
+/** Names that `ipvsadm` gives to the three scheduler bits. */
+const FLAG_NAMES: Readonly<Record<string, readonly [string, string, string]>> = {
+  sh: ['sh-fallback', 'sh-port', 'flag-3'],
+  mh: ['mh-fallback', 'mh-port', 'flag-3'],
+};
+
+/** Choices of one Service. */
+export interface ServiceChoices {
+  readonly scheduler: Scheduler;
+  readonly flags: readonly string[];
+  readonly dsr: boolean;
+  readonly hairpin: boolean;
+  readonly hairpinExternal: boolean;
+  readonly local: boolean;
+  readonly skipLoadBalancer: boolean;
+}
+
+/** Records one thing wrong with a field. */
+export type Complain = (field: string, reason: string) => void;
+
+/** Whether this proxy serves the Service at all. */
+export function isServed(service: ServiceObject): boolean {
+  const proxy = service.labels['service.kubernetes.io/service-proxy-name'];
+  return (
+    (proxy === undefined || proxy === 'kube-router') &&
+    service.labels['service.kubernetes.io/headless'] === undefined &&
+    service.type !== 'ExternalName' &&
+    !service.headless &&
+    service.clusterIPs.length > 0
+  );
+}
+
+function readFlags(text: string, scheduler: string, complain: Complain): string[] {
+  const names = FLAG_NAMES[scheduler] ?? ['flag-1', 'flag-2', 'flag-3'];
+  const flags = new Set<string>();
+  for (const raw of text.split(',')) {
+    const flag = raw.trim();
+    if (flag === '') continue;
+    const index = ['flag-1', 'flag-2', 'flag-3'].indexOf(flag);
+    const known = index < 0 ? names.indexOf(flag) : index;
+    const name = known < 0 ? undefined : names[known];
+    if (name === undefined) {
+      complain(`metadata.annotations[${PREFIX}schedflags]`, `"${flag}" is no flag of scheduler ${scheduler}; it is ignored`);
+    } else flags.add(name);
+  }
+  return [...flags];
+}
+
+/**
+ * Reads the annotations. With `mh` and drained real servers the fallback flag is always on: without it the kernel refuses new
+ * connections that hash to a server of weight 0 for as long as it drains (ip_vs_mh.c, ip_vs_mh_get).
+ */
+export function readChoices(
+  service: ServiceObject,
+  defaults: { readonly scheduler: string; readonly hairpin: boolean; readonly drain: boolean },
+  complain: Complain,
+): ServiceChoices {
+  const { annotations } = service;
+  const wanted = annotations[`${PREFIX}scheduler`] ?? defaults.scheduler;
+  let scheduler: Scheduler = 'rr';
+  if (SCHEDULERS.has(wanted)) scheduler = wanted as Scheduler;
+  else complain(`metadata.annotations[${PREFIX}scheduler]`, `"${wanted}" is no scheduler of the kernel; rr is used`);
+  const flags = readFlags(annotations[`${PREFIX}schedflags`] ?? '', scheduler, complain);
+  const fallback = `${scheduler}-fallback`;
+  if (defaults.drain && (scheduler === 'mh' || scheduler === 'sh') && !flags.includes(fallback)) flags.push(fallback);
+  const method = annotations[`${PREFIX}dsr`];
+  if (method !== undefined && method !== 'tunnel') {
+    complain(`metadata.annotations[${PREFIX}dsr]`, `"${method}" is no DSR method, only tunnel is; the Service is served without DSR`);
+  }
+  const hairpin = defaults.hairpin || annotations[`${PREFIX}hairpin`] !== undefined;
+  return {
+    scheduler,
+    flags: flags.sort(),
+    dsr: method === 'tunnel',
+    hairpin,
+    hairpinExternal: hairpin && annotations[`${PREFIX}hairpin.externalips`] !== undefined,
+    local: annotations[`${PREFIX}local`] === 'true',
+    skipLoadBalancer: annotations[`${PREFIX}skiplbips`] !== undefined,
+  };
+}
