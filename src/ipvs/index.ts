@@ -1,1 +1,23 @@
-export {};
+/**
+ * The service proxy: Kubernetes Services on IPVS. `compile` and `createServiceCompiler` are pure; `createIpvsTarget` is what
+ * `reconcile()` drives; `cleanupIpvs` is its inverse.
+ * @module ipvs
+ */
+export type * from './model.ts';
+export { DSR_TABLE, MARK_MASK, ipvsNames, markKey, serverKey } from './model.ts';
+export type { ProxyNode, ServiceOptions } from './compile/options.ts';
+export type { CompileInput, Compiled, ServiceChange, ServiceCompiler } from './compile/compiler.ts';
+export { compile, createServiceCompiler } from './compile/compiler.ts';
+export type { HealthPort } from './compile/service.ts';
+export type { IpvsObserved, IpvsPlan, Step } from './plan.ts';
+export { emptyObserved, plan } from './plan.ts';
+export type { IpvsCommand, RenderOptions } from './render.ts';
+export { render, renderCommands } from './render.ts';
+export type { ReadServer, ServerLoad } from './parse.ts';
+export { marksOf, parseChains, parseServers, parseSets } from './parse.ts';
+export type { ObserveOptions } from './observe.ts';
+export { observeIpvs } from './observe.ts';
+export type { IpvsTarget, IpvsTargetOptions } from './target.ts';
+export { createIpvsTarget } from './target.ts';
+export type { CleanupOptions, CleanupResult } from './cleanup.ts';
+export { cleanupIpvs } from './cleanup.ts';

@@ -45,19 +45,7 @@ export function setNameFor(name: string, family: Family): string {
 
 /** Schedulers of the kernel. */
 export type Scheduler =
-  | 'rr'
-  | 'wrr'
-  | 'lc'
-  | 'wlc'
-  | 'lblc'
-  | 'lblcr'
-  | 'sh'
-  | 'dh'
-  | 'sed'
-  | 'nq'
-  | 'fo'
-  | 'ovf'
-  | 'mh';
+  'rr' | 'wrr' | 'lc' | 'wlc' | 'lblc' | 'lblcr' | 'sh' | 'dh' | 'sed' | 'nq' | 'fo' | 'ovf' | 'mh';
 
 /** One real server. */
 export interface RealServer {

@@ -99,7 +99,10 @@ export function parseServers(text: string): ReadServer[] {
       forward = 'masq';
       continue;
     }
-    const [name = '', method = '', weight = '', active = '', inactive = ''] = line.slice(arrow + 3).trim().split(/\s+/);
+    const [name = '', method = '', weight = '', active = '', inactive = ''] = line
+      .slice(arrow + 3)
+      .trim()
+      .split(/\s+/);
     if (name === 'RemoteAddress:Port') continue;
     if (header === undefined || !/^\d+$/.test(weight)) throw broken('ipvsadm', line);
     const { address, port } = splitHostPort(name);
@@ -202,7 +205,9 @@ interface RuleJson {
 
 function json<T>(text: string): readonly T[] {
   if (text.trim() === '') return [];
-  return (JSON.parse(text) as (T | Record<string, never>)[]).filter((one): one is T => Object.keys(one as object).length > 0);
+  return (JSON.parse(text) as (T | Record<string, never>)[]).filter(
+    (one): one is T => Object.keys(one as object).length > 0,
+  );
 }
 
 /** Parses `ip -j addr show dev kube-dummy-if` with the local routes of both families. Addresses of link scope are not VIPs. */

@@ -75,7 +75,8 @@ export function planServers(
   const target: RealServer[] = [...want.servers];
   for (const server of now) {
     if (wanted.has(`${server.address} ${server.port}`)) continue;
-    const done = !context.drain || context.drained.has(drainKey(want.key, server));
+    // UDP has no connections that could end.
+    const done = !context.drain || want.protocol === 'UDP' || context.drained.has(drainKey(want.key, server));
     if (context.prune && done) removals.push({ kind: 'server', action: 'del', vs, server });
     else {
       target.push({ ...server, weight: 0 });
@@ -89,7 +90,8 @@ export function planServers(
   for (const server of want.servers) {
     const known = byName.get(`${server.address} ${server.port}`);
     if (known === undefined) adds.push(server);
-    else if (known.weight !== server.weight || forwardChanged) edits.push({ kind: 'server', action: 'edit', vs, server });
+    else if (known.weight !== server.weight || forwardChanged)
+      edits.push({ kind: 'server', action: 'edit', vs, server });
   }
   if (!ordered(want)) {
     return [...adds.map((server): Step => ({ kind: 'server', action: 'add', vs, server })), ...edits, ...removals];
@@ -108,7 +110,9 @@ export function planServers(
     return { kind: 'server', action: known ? 'move' : 'add', vs, server };
   });
   const moved = new Set(target.slice(prefix).map((server) => `${server.address} ${server.port}`));
-  const kept = edits.filter((step) => step.kind === 'server' && !moved.has(`${step.server.address} ${step.server.port}`));
+  const kept = edits.filter(
+    (step) => step.kind === 'server' && !moved.has(`${step.server.address} ${step.server.port}`),
+  );
   return [...kept, ...inserts, ...removals];
 }
 

@@ -95,18 +95,30 @@ function aroundMoves(commands: readonly IpvsCommand[]): IpvsCommand[] {
 
 const prefixLength = (family: 4 | 6): string => (family === 4 ? '32' : '128');
 
-function ipLines(item: IpvsItem): string[] {
+/**
+ * Lines of `ip -batch` that put an item. The kernel's own local route of an address prefers the address itself as source. IPv4
+ * replaces it in place; IPv6 keeps both, so ours is told apart by its protocol and the kernel's is taken away.
+ */
+function ipLines(item: IpvsItem, before?: IpvsItem): string[] {
   if (item.type === 'link') return [`link add ${item.name} type dummy`, `link set ${item.name} up`];
-  if (item.type === 'addr') {
-    const place = `dev ${ipvsNames.device}`;
-    const nodad = item.family === 6 ? ' nodad noprefixroute' : '';
-    const lines = [`address replace ${item.address}/${prefixLength(item.family)} ${place}${nodad}`];
-    if (item.source === '') return lines;
-    const local = `local ${item.address} ${place} table local proto kernel`;
-    if (item.family === 4) return [...lines, `route replace ${local} scope host src ${item.source}`];
-    return [...lines, `route replace ${local} src ${item.source} metric 0`];
-  }
-  return [];
+  if (item.type !== 'addr') return [];
+  const place = `dev ${ipvsNames.device}`;
+  const local = `local ${item.address} ${place} table local`;
+  const options = item.family === 6 ? ' nodad noprefixroute' : '';
+  const lines = [`address replace ${item.address}/${prefixLength(item.family)} ${place}${options}`];
+  if (item.source === '') return lines;
+  if (item.family === 4) return [...lines, `route replace ${local} proto kernel scope host src ${item.source}`];
+  lines.push(`route replace ${local} proto static src ${item.source}`);
+  if (before?.type !== 'addr' || before.source === '') lines.push(`route del ${local} proto kernel`);
+  return lines;
+}
+
+/** Lines that take an address away: its route has another source than the address, so the kernel would leave it behind. */
+function ipRemoval(item: IpvsItem): string[] {
+  if (item.type !== 'addr') return [];
+  const place = `dev ${ipvsNames.device}`;
+  const address = `address del ${item.address}/${prefixLength(item.family)} ${place}`;
+  return item.source === '' ? [address] : [`route del local ${item.address} ${place} table local`, address];
 }
 
 function batch(lines: readonly { readonly step: Step; readonly text: readonly string[] }[]): IpvsCommand[] {
@@ -141,7 +153,12 @@ function ipsetCommand(lines: readonly { readonly step: Step; readonly text: read
   const texts = lines.flatMap((line) => line.text);
   if (texts.length === 0) return [];
   return [
-    { file: 'ipset', args: ['restore', '-exist'], input: texts.join('\n') + '\n', steps: lines.map(({ step }) => step) },
+    {
+      file: 'ipset',
+      args: ['restore', '-exist'],
+      input: texts.join('\n') + '\n',
+      steps: lines.map(({ step }) => step),
+    },
   ];
 }
 
@@ -196,10 +213,10 @@ export function renderCommands(plan: IpvsPlan, options: RenderOptions = {}): Ipv
   const removes = plan.steps.filter((step) => step.kind === 'remove');
   const servers = plan.steps.filter((step) => step.kind === 'server');
   const commands: IpvsCommand[] = [];
-  const texts = (steps: readonly Step[], render: (item: IpvsItem) => readonly string[]) =>
+  const texts = (steps: readonly Step[], render: (item: IpvsItem, before?: IpvsItem) => readonly string[]) =>
     steps.flatMap((step) => {
       if (step.kind !== 'put' && step.kind !== 'remove') return [];
-      const text = render(step.item);
+      const text = render(step.item, step.kind === 'put' ? step.before : undefined);
       return text.length === 0 ? [] : [{ step, text }];
     });
 
@@ -223,7 +240,7 @@ export function renderCommands(plan: IpvsPlan, options: RenderOptions = {}): Ipv
   commands.push(...ipsetCommand(added));
   commands.push(...iptablesCommands(puts, options));
   for (const step of puts) commands.push(...ruleCommand(step, step.item, 'add'));
-  commands.push(...batch(texts(puts, (item) => (item.type === 'addr' ? ipLines(item) : []))));
+  commands.push(...batch(texts(puts, (item, before) => (item.type === 'addr' ? ipLines(item, before) : []))));
   const drops = (step: Step): boolean => step.kind === 'server' && (step.action === 'del' || step.action === 'drain');
   const programmed = [
     ...puts.filter((step) => step.item.type === 'vs'),
@@ -233,11 +250,10 @@ export function renderCommands(plan: IpvsPlan, options: RenderOptions = {}): Ipv
   ];
   commands.push(...aroundMoves(ipvsadmCommands(programmed, limit)));
 
-  const gone = texts(removes, (item) => {
-    if (item.type === 'addr') return [`address del ${item.address}/${prefixLength(item.family)} dev ${ipvsNames.device}`];
-    return item.type === 'link' ? [`link del ${item.name}`] : [];
-  });
-  commands.push(...batch(gone));
+  const gone = texts(removes, ipRemoval);
+  commands.push(
+    ...batch([...gone, ...texts(removes, (item) => (item.type === 'link' ? [`link del ${item.name}`] : []))]),
+  );
   for (const step of removes) commands.push(...ruleCommand(step, step.item, 'del'));
   commands.push(...iptablesCommands(removes, options));
   const emptied = [
@@ -253,7 +269,13 @@ export function render(plan: IpvsPlan, options: RenderOptions = {}): string {
   const lines: string[] = [];
   for (const { file, args, input } of renderCommands(plan, options)) {
     lines.push([file, ...args].join(' '));
-    if (input !== undefined) lines.push(...input.trimEnd().split('\n').map((line) => `  ${line}`));
+    if (input !== undefined)
+      lines.push(
+        ...input
+          .trimEnd()
+          .split('\n')
+          .map((line) => `  ${line}`),
+      );
   }
   for (const step of plan.steps) if (step.kind === 'blocked') lines.push(`# ${step.key}: ${step.reason}`);
   return lines.length === 0 ? '' : lines.join('\n') + '\n';

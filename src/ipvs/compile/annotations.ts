@@ -63,7 +63,10 @@ function readFlags(text: string, scheduler: string, complain: Complain): string[
     const known = index < 0 ? names.indexOf(flag) : index;
     const name = known < 0 ? undefined : names[known];
     if (name === undefined) {
-      complain(`metadata.annotations[${PREFIX}schedflags]`, `"${flag}" is no flag of scheduler ${scheduler}; it is ignored`);
+      complain(
+        `metadata.annotations[${PREFIX}schedflags]`,
+        `"${flag}" is no flag of scheduler ${scheduler}; it is ignored`,
+      );
     } else flags.add(name);
   }
   return [...flags];
@@ -88,7 +91,10 @@ export function readChoices(
   if (defaults.drain && (scheduler === 'mh' || scheduler === 'sh') && !flags.includes(fallback)) flags.push(fallback);
   const method = annotations[`${PREFIX}dsr`];
   if (method !== undefined && method !== 'tunnel') {
-    complain(`metadata.annotations[${PREFIX}dsr]`, `"${method}" is no DSR method, only tunnel is; the Service is served without DSR`);
+    complain(
+      `metadata.annotations[${PREFIX}dsr]`,
+      `"${method}" is no DSR method, only tunnel is; the Service is served without DSR`,
+    );
   }
   const hairpin = defaults.hairpin || annotations[`${PREFIX}hairpin`] !== undefined;
   return {

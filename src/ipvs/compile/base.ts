@@ -82,10 +82,10 @@ function vipFirewall(family: Family): IpvsItem[] {
 function natRules(options: ResolvedOptions, family: Family, node: string): string[] {
   const hairpin = `${match(ipvsNames.hairpinSet, family, 'dst,dst,src')} -j MASQUERADE`;
   const snat = `-j SNAT --to-source ${node} --random-fully`;
-  if (options.masqueradeAll) return [hairpin, `-m ipvs --ipvs --vdir ORIGINAL --vmethod MASQ ${snat}`];
+  if (options.masqueradeAll) return [hairpin, `-m ipvs --vdir ORIGINAL --vmethod MASQ ${snat}`];
   const outside = `${match(ipvsNames.podSet, family, 'src', true)} ${match(ipvsNames.podSet, family, 'dst', true)}`;
   const known = options.node.podCIDRs.some((cidr) => cidr.includes(':') === (family === 6));
-  return [hairpin, ...(known ? [`-m ipvs --ipvs --vdir ORIGINAL --vmethod MASQ ${outside} ${snat}`] : [])];
+  return [hairpin, ...(known ? [`-m ipvs --vdir ORIGINAL --vmethod MASQ ${outside} ${snat}`] : [])];
 }
 
 /** Marks: DSR for everyone, in-cluster marks for local pods (and, on OUTPUT, for this node itself); foreign bits off before IPVS compares. */
@@ -134,7 +134,7 @@ export function baseItems(options: ResolvedOptions): IpvsItem[] {
     if (node === undefined) continue;
     items.push(...sets(family), ...(options.permitAll ? vipFirewall(family) : []), ...marking(options, family));
     items.push(chain(family, 'nat', ipvsNames.natChain, natRules(options, family, node)));
-    items.push(jump(family, 'nat', 'POSTROUTING', `-m ipvs --ipvs --vdir ORIGINAL -j ${ipvsNames.natChain}`));
+    items.push(jump(family, 'nat', 'POSTROUTING', `-m ipvs --vdir ORIGINAL -j ${ipvsNames.natChain}`));
   }
   return items;
 }

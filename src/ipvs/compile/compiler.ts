@@ -141,7 +141,13 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
   const record = (key: string): ServiceRecord => {
     let found = records.get(key);
     if (found === undefined) {
-      found = { object: undefined, slices: new Map(), fragment: { items: [], issues: [], marks: [] }, keys: [], conflicts: [] };
+      found = {
+        object: undefined,
+        slices: new Map(),
+        fragment: { items: [], issues: [], marks: [] },
+        keys: [],
+        conflicts: [],
+      };
       records.set(key, found);
     }
     return found;

@@ -45,11 +45,7 @@ export function compareServers(a: { address: string; port: number }, b: { addres
 }
 
 /** Every endpoint of a port in a family, one of each address and port. */
-export function candidates(
-  slices: Iterable<EndpointSliceObject>,
-  port: ServicePort,
-  family: Family,
-): Candidate[] {
+export function candidates(slices: Iterable<EndpointSliceObject>, port: ServicePort, family: Family): Candidate[] {
   const found: Candidate[] = [];
   const seen = new Map<string, number>();
   for (const slice of slices) {

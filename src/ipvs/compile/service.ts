@@ -212,7 +212,8 @@ function createBuilder(
     if (ranges.length === 0 || ranges.includes(everyone)) return;
     items.push(entry(ipvsNames.limitedSet, family, element));
     for (const range of ranges) {
-      if (familyOfText(range) === family) items.push(entry(ipvsNames.sourceSet, family, `${element},${network(range)}`));
+      if (familyOfText(range) === family)
+        items.push(entry(ipvsNames.sourceSet, family, `${element},${network(range)}`));
     }
   };
 
