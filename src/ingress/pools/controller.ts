@@ -1,6 +1,7 @@
 /**
  * Allocation against the API: by the Lease leader alone, one Service after the other, from a fresh reading, each write guarded by the
- * leader's confirmation and the object's version, and everything read back afterwards.
+ * leader's confirmation and the object's version, and everything read back afterwards: should a write linger on its way for so long that
+ * the next leader has begun, the double that it makes is found and resolved by that leader's reading back.
  * The API and the Lease are ports, so that it runs against the informers block, a test or anything else.
  */
 import type { Issue } from '../../net/values.ts';
@@ -126,22 +127,19 @@ export function createLoadBalancerController(options: LoadBalancerOptions): Load
     return done(true, false);
   };
 
-  let running: Promise<AllocationPass> | undefined;
-  let queued: Promise<AllocationPass> | undefined;
-  const run = (): Promise<AllocationPass> => {
-    running = pass().finally(() => (running = undefined));
-    return running;
-  };
+  // One pass after another, never two: each waits for the tail, and calls that wait together share the next pass.
+  let tail: Promise<unknown> = Promise.resolve();
+  let waiting: Promise<AllocationPass> | undefined;
   return {
     sync() {
-      if (running === undefined) return run();
-      queued ??= running
-        .catch(() => undefined)
-        .then(() => {
-          queued = undefined;
-          return run();
-        });
-      return queued;
+      if (waiting !== undefined) return waiting;
+      const mine = tail.then(() => {
+        waiting = undefined;
+        return pass();
+      });
+      waiting = mine;
+      tail = mine.catch(() => undefined);
+      return mine;
     },
   };
 }
