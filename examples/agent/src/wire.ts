@@ -2,16 +2,20 @@
  * The agent put together: objects, the door to the kernel, and the enabled blocks in the order in which a start programs
  * them (routing, services, policy: each inserts its rules first, so that policy ends up in front).
  */
-import { createRunner, type StreamingRunner } from 'kube-router-sdk/kernel';
+import { createRunner, openOwnership, type StreamingRunner } from 'kube-router-sdk/kernel';
 import type { Issue } from 'kube-router-sdk/net';
 import type { ObjectKind, ObjectSource } from 'kube-router-sdk/informers';
 import { emptyProviders, type Providers } from './admin/views.ts';
+import { wireBgp } from './blocks/bgp.ts';
+import { wireIngress } from './blocks/ingress.ts';
+import { wireCni } from './blocks/cni.ts';
 import { enabledFamilies, type BlockContext } from './blocks/context.ts';
 import { wireFirewall } from './blocks/firewall.ts';
 import { wireRouting } from './blocks/routing.ts';
 import { createEmptyKernelRunner } from './capture.ts';
 import type { Config } from './config/load.ts';
 import { createLog, type Log } from './log.ts';
+import { ownershipPath } from './paths.ts';
 import { measureState, type Metrics } from './metrics/metrics.ts';
 import { nodeNameCandidates, type Environment } from './node.ts';
 import { openSource } from './objects.ts';
@@ -40,6 +44,8 @@ export interface Assembly {
   /** Of the objects and of every block, now. */
   issues(): readonly Issue[];
   whyUnsynced(): string;
+  /** Opens BGP sessions; called when this node can carry what it announces. */
+  start(): void;
   close(): Promise<void>;
 }
 
@@ -60,7 +66,7 @@ export async function openObjects(
   env: Environment,
   kinds: readonly ObjectKind[],
 ): Promise<OpenedObjects> {
-  const objects = await openSource(config);
+  const objects = await openSource(config, env);
   const sources = kinds.map((kind) => ({ kind, source: objects.open(kind) }));
   const reasons = new Map<ObjectKind, string>();
   for (const { kind, source } of sources) source.state$.subscribe((state) => void reasons.set(kind, state.reason));
@@ -102,6 +108,7 @@ export async function assemble(config: Config, env: Environment, options: Assemb
   const node = await findNode(config, env, objects, signal);
   const log = options.log ?? createLog({ verbosity: flags.v, quiet: options.mode !== 'run' }, node);
   const runner: StreamingRunner = options.emptyKernel === true ? createEmptyKernelRunner() : createRunner();
+  const ownership = await openOwnership({ path: ownershipPath(flags['run-dir']) });
   providers.sources = () => sourceViews(objects, kinds);
   const context: BlockContext = {
     config,
@@ -110,6 +117,7 @@ export async function assemble(config: Config, env: Environment, options: Assemb
     families: enabledFamilies(config),
     objects,
     runner,
+    ownership,
     mode: options.mode,
     state,
     providers,
@@ -125,7 +133,20 @@ export async function assemble(config: Config, env: Environment, options: Assemb
   });
   onClose(() => subscription.unsubscribe());
   const parts: Part[] = [];
-  if (flags['run-router']) parts.push(wireRouting(context).part);
+  const others: (() => readonly Issue[])[] = [];
+  let start = (): void => undefined;
+  if (flags['run-router']) {
+    const ingress = wireIngress(context);
+    const vips$ = ingress.advertisements$;
+    const bgp =
+      options.mode === 'run' ? wireBgp(context, { vips$, isServiceAddress: ingress.isServiceAddress }) : undefined;
+    const routing = wireRouting(context, bgp?.learned$);
+    others.push(ingress.issues, ...(bgp === undefined ? [] : [bgp.issues]));
+    start = () => bgp?.start();
+    parts.push(routing.part);
+    // The file is no kernel state: a single pass leaves it alone, as does a node where something else plugs pods in.
+    if (flags['enable-cni'] && options.mode === 'run') parts.push(wireCni(context, routing.podNetwork$));
+  }
   if (flags['run-firewall']) parts.push(wireFirewall(context));
   for (const part of parts) state.expect(part.name);
   return {
@@ -136,7 +157,9 @@ export async function assemble(config: Config, env: Environment, options: Assemb
     providers,
     log,
     families: context.families,
-    issues: () => unique([...objectIssues, ...parts.flatMap((part) => part.issues())]),
+    issues: () =>
+      unique([...objectIssues, ...parts.flatMap((part) => part.issues()), ...others.flatMap((ask) => ask())]),
+    start: () => start(),
     whyUnsynced: () => opened.whyUnsynced(),
     async close() {
       for (const end of ends.reverse()) await end();

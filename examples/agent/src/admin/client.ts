@@ -3,9 +3,7 @@
  */
 import { request } from 'node:http';
 import { SdkError } from 'kube-router-sdk/net';
-
-/** Where the socket of an agent is. */
-export const socketPath = (runDir: string): string => `${runDir}/admin.sock`;
+import { socketPath } from '../paths.ts';
 
 /**
  * One view of the running agent; undefined when none runs.

@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { Subject } from 'rxjs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { closeServer } from '../health.ts';
+import { socketPath } from '../paths.ts';
 import { createAgentState } from '../state.ts';
-import { askAgent, followAgent, socketPath } from './client.ts';
+import { askAgent, followAgent } from './client.ts';
 import { openAdminPort, openAdminSocket, type AdminOptions } from './server.ts';
 import { createViews, emptyProviders } from './views.ts';
 

@@ -16,7 +16,6 @@ export interface PeerView {
   /** Epoch milliseconds of the last change of state. */
   readonly since?: number;
   readonly received: number;
-  readonly accepted: number;
   readonly announced: number;
   /** Why it is not up. */
   readonly reason?: string;

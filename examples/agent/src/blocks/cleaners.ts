@@ -2,9 +2,8 @@
  * Cleanup of each block, in the order opposite to a start: what judges packets goes first, what carries them last.
  */
 import { cleanupFirewall } from 'kube-router-sdk/firewall';
-import { createSysctl } from 'kube-router-sdk/kernel';
-import { createRoutingTarget } from 'kube-router-sdk/routing';
-import type { Cleaner, CleanupContext, CleanupResult } from '../commands/cleanup.ts';
+import { cleanupRouting, restoreCni } from 'kube-router-sdk/routing';
+import type { Cleaner } from '../commands/cleanup.ts';
 import type { Config } from '../config/load.ts';
 
 const firewall: Cleaner = async ({ runner, families, dryRun, signal }) => {
@@ -12,36 +11,48 @@ const firewall: Cleaner = async ({ runner, families, dryRun, signal }) => {
   return { changes: found.length, failures };
 };
 
-const routing: Cleaner = async (context) => {
-  const { runner, families, signal } = context;
-  const target = createRoutingTarget({ runner, families });
-  const plan = target.plan(new Map(), await target.observe(signal), { prune: true });
-  const { failures } = await target.apply(plan, signal);
-  const given = await giveBack(context, 'routing');
+const routing: Cleaner = async ({ config, runner, families, ownership, dryRun, signal }) => {
+  const report = await cleanupRouting({
+    runner,
+    families,
+    ownership: ownership.block('routing'),
+    adopt: config.flags.adopt === 'kube-router',
+    dryRun,
+    signal,
+  });
+  const changed = report.restored.filter(({ outcome }) => outcome === 'changed by someone else');
+  const failed = report.restored.filter(({ outcome }) => outcome === 'failed');
   return {
-    changes: target.size(plan) + given.changes,
-    failures: [...failures, ...given.failures],
-    notes: given.notes ?? [],
+    changes: report.removed.length + report.restored.filter(({ outcome }) => outcome === 'restored').length,
+    failures: [
+      ...report.failures,
+      ...failed.map(({ name }) => ({ item: name, error: new Error('cannot be written') })),
+    ],
+    notes: [
+      ...report.kept.map(({ key, reason }) => `routing: ${key} was left in place: ${reason}`),
+      ...changed.map(({ name }) => `routing: ${name} no longer holds what was written; it stays as it is`),
+    ],
+    lines: dryRun ? report.text.split('\n').filter((line) => line !== '') : [],
   };
 };
 
-/** Gives kernel switches back their values from before. */
-async function giveBack(context: CleanupContext, block: string): Promise<CleanupResult> {
-  const sysctl = createSysctl({ runner: context.runner, ownership: context.ownership.block(block) });
-  const results = await sysctl.restore({ dryRun: context.dryRun, signal: context.signal });
-  const notes = results
-    .filter(({ outcome }) => outcome === 'changed by someone else')
-    .map(({ name }) => `${block}: ${name} is no longer what was written; it stays as it is`);
-  const failures = results
-    .filter(({ outcome }) => outcome === 'failed')
-    .map(({ name }) => ({ item: name, error: new Error('cannot be written') }));
-  return { changes: results.filter(({ outcome }) => outcome === 'restored').length, failures, notes };
-}
+const cni: Cleaner = async ({ ownership, dryRun }) => {
+  const found = await restoreCni({ ownership: ownership.block('cni'), dryRun });
+  const done = found.filter(({ outcome }) => outcome === 'restored' || outcome === 'removed');
+  const left = found.filter(({ outcome }) => outcome !== 'restored' && outcome !== 'removed');
+  return {
+    changes: done.length,
+    failures: [],
+    notes: left.map(({ path, outcome }) => `cni: ${path}: ${outcome}; nothing was done`),
+    lines: dryRun ? done.map(({ path, outcome }) => `${outcome === 'removed' ? 'remove' : 'restore'} ${path}`) : [],
+  };
+};
 
 /** All cleaners with their names. */
 export function cleaners(_config: Config): readonly (readonly [string, Cleaner])[] {
   return [
     ['firewall', firewall],
+    ['cni', cni],
     ['routing', routing],
   ];
 }

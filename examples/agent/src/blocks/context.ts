@@ -2,7 +2,7 @@
  * What every block of the agent is given: configuration, this node's name, objects, the door to the kernel.
  */
 import type { ObjectSource } from 'kube-router-sdk/informers';
-import type { StreamingRunner } from 'kube-router-sdk/kernel';
+import type { Ownership, StreamingRunner } from 'kube-router-sdk/kernel';
 import type { Family } from 'kube-router-sdk/net';
 import type { Providers } from '../admin/views.ts';
 import type { Config } from '../config/load.ts';
@@ -20,6 +20,8 @@ export interface BlockContext {
   readonly families: readonly Family[];
   readonly objects: ObjectSource;
   readonly runner: StreamingRunner;
+  /** The record of what was applied. */
+  readonly ownership: Ownership;
   /** `run` speaks BGP and follows changes, `once` and `plan` look once. */
   readonly mode: 'run' | 'once' | 'plan';
   readonly state: AgentState;

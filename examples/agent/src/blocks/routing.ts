@@ -5,16 +5,17 @@ import type { KernelRouteChanges, Issue } from 'kube-router-sdk/net';
 import {
   createRoutingCompiler,
   createRoutingTarget,
+  readUnderlay,
   render,
+  watchRouting,
   type RoutingOutput,
   type RoutingState,
   type Underlay,
 } from 'kube-router-sdk/routing';
-import { BehaviorSubject, filter, Subject, type Observable } from 'rxjs';
+import { BehaviorSubject, filter, Subject, tap, type Observable } from 'rxjs';
 import { createFeed } from '../feed.ts';
 import { part, type Part } from '../part.ts';
 import { objectInput } from '../sources.ts';
-import { readUnderlay } from '../underlay.ts';
 import type { BlockContext } from './context.ts';
 
 /** What pod networking tells the others. */
@@ -48,20 +49,17 @@ export function wireRouting(context: BlockContext, learned$?: Observable<KernelR
     issues = output.issues;
     const { mtu, podCidrs } = output;
     const before = podNetwork.value;
-    if (podCidrs.length > 0 && (before?.mtu !== mtu || before?.podCidrs.join() !== podCidrs.join())) {
+    const complete = podCidrs.length > 0 && (mtu !== undefined || !flags['auto-mtu']);
+    if (complete && (before?.mtu !== mtu || before?.podCidrs.join() !== podCidrs.join())) {
       podNetwork.next({ podCidrs, ...(mtu === undefined ? {} : { mtu }) });
     }
     return output;
   };
   const underlay = new Subject<Underlay | undefined>();
   const refreshUnderlay = async (): Promise<void> => {
-    const addresses =
-      nodes
-        .snapshot()
-        .items.get(node)
-        ?.addresses.map(({ address }) => address) ?? [];
+    const own = nodes.snapshot().items.get(node);
     try {
-      underlay.next(await readUnderlay(runner, addresses));
+      underlay.next(own === undefined ? undefined : await readUnderlay({ runner, node: own }));
     } catch (error) {
       context.log.warn({ block: 'routing', error: (error as Error).message }, "this node's interfaces cannot be read");
       underlay.next(undefined);
@@ -88,7 +86,12 @@ export function wireRouting(context: BlockContext, learned$?: Observable<KernelR
   if (addressesBefore === '') void refreshUnderlay();
   context.onClose(() => feed.close());
 
-  const target = createRoutingTarget({ runner, families });
+  const target = createRoutingTarget({ runner, families, ownership: context.ownership.block('routing') });
+  const drift$ = watchRouting({ runner, target }).pipe(
+    tap((drift) => {
+      if (drift.underlay) void refreshUnderlay();
+    }),
+  );
   return {
     refreshUnderlay,
     podNetwork$: podNetwork.pipe(filter((value) => value !== undefined)),
@@ -103,6 +106,7 @@ export function wireRouting(context: BlockContext, learned$?: Observable<KernelR
             .filter((line) => line !== ''),
         ),
       issues: () => issues,
+      ...(context.mode === 'run' ? { drift$ } : {}),
       resyncMs: Math.min(flags['routes-sync-period'], flags['injected-routes-sync-period']),
     }),
   };

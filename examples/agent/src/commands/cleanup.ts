@@ -10,6 +10,7 @@ import { createDryRunner } from '../capture.ts';
 import type { Outcome } from '../cli.ts';
 import type { Config } from '../config/load.ts';
 import { hasNetAdmin, nodeNameCandidates, noPrivilege, type Environment } from '../node.ts';
+import { ownershipPath } from '../paths.ts';
 import { exitCodes, type BlockReport, type Report } from '../report.ts';
 
 /** What a block's cleanup is given. */
@@ -50,7 +51,7 @@ export async function cleanup(config: Config, env: Environment): Promise<Outcome
   if (!dryRun && (await askAgent(flags['run-dir'], '/status').catch(() => true)) !== undefined) {
     throw new SdkError('an agent is running on this node; stop it before cleaning up', { code: 'CONFLICT' });
   }
-  const ownership = await openOwnership({ path: `${flags['run-dir']}/owned.json` });
+  const ownership = await openOwnership({ path: ownershipPath(flags['run-dir']) });
   const real = createRunner();
   const blocks: BlockReport[] = [];
   const diff: { block: string; lines: readonly string[] }[] = [];

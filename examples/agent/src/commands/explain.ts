@@ -4,11 +4,12 @@
  */
 import type { evaluate } from 'kube-router-sdk/firewall';
 import { SdkError } from 'kube-router-sdk/net';
-import { askAgent, socketPath } from '../admin/client.ts';
+import { askAgent } from '../admin/client.ts';
 import { explainFlow, readFlow } from '../blocks/firewall.ts';
 import type { Outcome, Streams } from '../cli.ts';
 import type { Config } from '../config/load.ts';
 import type { Environment } from '../node.ts';
+import { socketPath } from '../paths.ts';
 import { exitCodes, renderReport, type Report } from '../report.ts';
 import { openObjects } from '../wire.ts';
 

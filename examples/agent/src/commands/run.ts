@@ -5,7 +5,6 @@ import { reconcile, type Reconciler } from 'kube-router-sdk/kernel';
 import type { Server } from 'node:http';
 import { map } from 'rxjs';
 import { openAdminPort, openAdminSocket, type AdminOptions } from '../admin/server.ts';
-import { socketPath } from '../admin/client.ts';
 import { createViews } from '../admin/views.ts';
 import type { Outcome } from '../cli.ts';
 import type { Config } from '../config/load.ts';
@@ -14,11 +13,16 @@ import { createLog, type Log } from '../log.ts';
 import { createMetrics, openMetricsServer } from '../metrics/metrics.ts';
 import { nodeNameCandidates, type Environment } from '../node.ts';
 import { preflight } from '../preflight.ts';
+import { socketPath } from '../paths.ts';
 import { exitCodes, issueLine, type Report } from '../report.ts';
 import { createAgentState, type AgentState, type PassRecord } from '../state.ts';
 import { version } from '../version.ts';
 import { createRunner } from 'kube-router-sdk/kernel';
 import { assemble } from '../wire.ts';
+
+/** Blocks that must work before traffic is attracted, and how long they are waited for. */
+const CARRIERS: ReadonlySet<string> = new Set(['routing', 'ipvs', 'firewall']);
+const CARRY_MS = 30_000;
 
 /** Runs the command; resolves when a signal has ended it. */
 export async function run(config: Config, env: Environment): Promise<Outcome> {
@@ -62,6 +66,17 @@ export async function run(config: Config, env: Environment): Promise<Outcome> {
         servers.push(await openAdminPort(flags['admin-address'], flags['admin-port'], admin));
       }
       logState(log, state);
+      // Sessions open when this node can carry what it announces, or when it has tried for long enough.
+      const carrying = new Promise<void>((resolve) => {
+        const late = setTimeout(resolve, CARRY_MS);
+        late.unref();
+        state.passes$.subscribe(() => {
+          if (state.blocks().every(({ name, ready }) => ready || !CARRIERS.has(name))) resolve();
+        });
+      });
+      void carrying.then(() => {
+        if (!stop.signal.aborted) assembly.start();
+      });
       for (const part of assembly.parts) {
         const loop = reconcile(part.desired$, part.target, {
           resyncMs: part.resyncMs,

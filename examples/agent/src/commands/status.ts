@@ -1,9 +1,10 @@
 /**
  * `status`: what the running agent sees, as tables for a person or as JSON for a program; `--watch` prints at every change.
  */
-import { askAgent, followAgent, socketPath } from '../admin/client.ts';
+import { askAgent, followAgent } from '../admin/client.ts';
 import type { Outcome, Streams } from '../cli.ts';
 import type { Config } from '../config/load.ts';
+import { socketPath } from '../paths.ts';
 import { exitCodes, renderReport, type Report } from '../report.ts';
 import type { StatusView } from '../admin/views.ts';
 import { renderStatus } from './status-text.ts';
