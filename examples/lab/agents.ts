@@ -13,10 +13,10 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 export const agentCommand = [`${root}node_modules/node/bin/node`, `${root}examples/agent/dist/main.js`] as const;
 
 /** The flags of the lab's DaemonSet. */
-export function agentFlags(node: string, kubeconfig: string): string[] {
+export function agentFlags(node: string, api: string): string[] {
   const peers = tor.fabric.map(bare);
   return [
-    `--kubeconfig=${kubeconfig}`,
+    `--master=${api}`,
     `--hostname-override=${node}`,
     '--enable-ipv6',
     `--cluster-asn=${clusterAsn}`,
@@ -44,11 +44,11 @@ export interface Agent {
 }
 
 /** Starts the agent of a node. */
-export function startAgent(node: Place, kubeconfig: string): Agent {
+export function startAgent(node: Place, api: string): Agent {
   if (!existsSync(agentCommand[1])) throw new Error('the agent is not built: run `npm run build` first');
   const began = performance.now();
   const log = `/run/lab/${node.name}.log`;
-  const child = node.start(agentCommand[0], [agentCommand[1], 'run', ...agentFlags(node.name, kubeconfig)], log);
+  const child = node.start(agentCommand[0], [agentCommand[1], 'run', ...agentFlags(node.name, api)], log);
   const exited = once(child, 'exit');
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;
@@ -73,8 +73,8 @@ export function startAgent(node: Place, kubeconfig: string): Agent {
 }
 
 /** Runs another subcommand of the agent on a node and waits for it. */
-export function runAgent(node: Place, subcommand: string, kubeconfig: string, ...flags: string[]): Promise<Finished> {
-  return node.run(agentCommand[0], [agentCommand[1], subcommand, ...agentFlags(node.name, kubeconfig), ...flags]);
+export function runAgent(node: Place, subcommand: string, api: string, ...flags: string[]): Promise<Finished> {
+  return node.run(agentCommand[0], [agentCommand[1], subcommand, ...agentFlags(node.name, api), ...flags]);
 }
 
 /** GET from 127.0.0.1, as a kubelet's probe does it. */

@@ -4,7 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { createApiSource, createInformers } from 'kube-router-sdk/informers';
+import { createApiSource, createConnection, createInformers } from 'kube-router-sdk/informers';
 import { createApiServer } from 'kube-router-sdk/testing';
 import { startAgent, type Agent } from './agents.ts';
 import { createApi, loadYaml, type Api } from './api.ts';
@@ -25,6 +25,8 @@ export interface Lab {
   readonly fabric: Fabric;
   readonly api: Api;
   readonly kubeconfig: string;
+  /** URL of the API server. */
+  readonly url: string;
   readonly kubelet: Kubelet;
   readonly controllers: Controllers;
   /** Agents by node; replaced when one is started anew. */
@@ -66,7 +68,12 @@ export async function buildLab(progress: (text: string) => void): Promise<Lab> {
 
   const kubelet = createKubelet(fabric, api, complain);
   const controllers = createControllers(api, complain);
-  const informers = createInformers({ source: createApiSource({ kubeconfig }), kinds: ['Pod', 'Service'] });
+  const informers = createInformers({
+    source: createApiSource({
+      connection: createConnection({ server: url, settings: () => Promise.resolve({ server: url }) }),
+    }),
+    kinds: ['Pod', 'Service'],
+  });
   informers.pods.changes$.subscribe(({ changed }) => {
     for (const { key, object } of changed) {
       kubelet.observe(key, object);
@@ -83,6 +90,7 @@ export async function buildLab(progress: (text: string) => void): Promise<Lab> {
     fabric,
     api,
     kubeconfig,
+    url,
     kubelet,
     controllers,
     agents,
@@ -98,7 +106,7 @@ export async function buildLab(progress: (text: string) => void): Promise<Lab> {
       };
     },
     startAgent: (node) => {
-      const agent = startAgent(place(node), kubeconfig);
+      const agent = startAgent(place(node), url);
       agents.set(node, agent);
       return agent;
     },

@@ -22,7 +22,7 @@ export async function cleanupClaims(lab: Lab, report: Report, before: ReadonlyMa
   for (const { name } of nodes) {
     await report.claim(`${name}: stopped and cleaned up, its kernel is as it was`, async () => {
       await lab.agents.get(name)?.stop();
-      const { code, stdout, stderr } = await runAgent(lab.place(name), 'cleanup', lab.kubeconfig);
+      const { code, stdout, stderr } = await runAgent(lab.place(name), 'cleanup', lab.url);
       if (code !== 0) throw new Error(`cleanup ended with ${code}: ${(stderr || stdout).trim().slice(-500)}`);
       const trace = before.get(name);
       if (trace === undefined) throw new Error('no trace from before');
