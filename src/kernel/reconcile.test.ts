@@ -183,6 +183,11 @@ describe('failures', () => {
       await clock.advance(25);
     }
     expect(events.slice(1).map(({ remaining }) => remaining)).toEqual([1, 1, 1]);
+    // A pass for another key does not forget it.
+    desired$.next(want('a=2 bad=2', { dirty: new Set(['a']) }));
+    await clock.advance(25);
+    expect(events.at(-1)).toMatchObject({ reason: 'change', changes: 1, remaining: 1, failures: [] });
+    expect(made.model.plans.at(-2)!.dirty).toEqual(new Set(['a']));
   });
 
   it('reads the kernel again when a target does not know what it reached', async () => {

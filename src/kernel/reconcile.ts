@@ -156,7 +156,6 @@ export function reconcile<State, Observed, Plan>(
       const plan = target.plan(wanted.state, known.observed, planOptions);
       changes = remaining = target.size(plan);
       if (changes > 0) {
-        known = undefined; // until the target has told what it reached
         const applied = await target.apply(plan, abort.signal);
         failures = applied.failures;
         known = applied.observed === undefined ? await observe() : { observed: applied.observed };
