@@ -2,7 +2,7 @@
  * The agent put together: objects, the door to the kernel, and the enabled blocks in the order in which a start programs
  * them (routing, services, policy: each inserts its rules first, so that policy ends up in front).
  */
-import { createRunner, openOwnership, type StreamingRunner } from 'kube-router-sdk/kernel';
+import { createRunner, detectIptablesFlavour, openOwnership, type StreamingRunner } from 'kube-router-sdk/kernel';
 import type { Issue } from 'kube-router-sdk/net';
 import type { ObjectKind, ObjectSource } from 'kube-router-sdk/informers';
 import { emptyProviders, type Providers } from './admin/views.ts';
@@ -11,6 +11,7 @@ import { wireIngress } from './blocks/ingress.ts';
 import { wireCni } from './blocks/cni.ts';
 import { enabledFamilies, type BlockContext } from './blocks/context.ts';
 import { wireFirewall } from './blocks/firewall.ts';
+import { wireIpvs } from './blocks/ipvs.ts';
 import { wireRouting } from './blocks/routing.ts';
 import { createEmptyKernelRunner } from './capture.ts';
 import type { Config } from './config/load.ts';
@@ -93,6 +94,11 @@ async function findNode(config: Config, env: Environment, objects: ObjectSource,
   return candidates.find((name) => items.has(name)) ?? candidates[0];
 }
 
+/** The flavour of iptables in use here; `system` where none can be told, and the block that needs one says what is wrong. */
+export async function iptablesFlavour(runner: StreamingRunner): Promise<BlockContext['flavour']> {
+  return detectIptablesFlavour(runner).catch(() => 'system' as const);
+}
+
 /** Puts the agent together. */
 export async function assemble(config: Config, env: Environment, options: AssembleOptions): Promise<Assembly> {
   const { flags } = config;
@@ -118,6 +124,7 @@ export async function assemble(config: Config, env: Environment, options: Assemb
     objects,
     runner,
     ownership,
+    flavour: options.emptyKernel === true ? 'system' : await iptablesFlavour(runner),
     mode: options.mode,
     state,
     providers,
@@ -147,6 +154,7 @@ export async function assemble(config: Config, env: Environment, options: Assemb
     // The file is no kernel state: a single pass leaves it alone, as does a node where something else plugs pods in.
     if (flags['enable-cni'] && options.mode === 'run') parts.push(wireCni(context, routing.podNetwork$));
   }
+  if (flags['run-service-proxy']) parts.push(wireIpvs(context));
   if (flags['run-firewall']) parts.push(wireFirewall(context));
   for (const part of parts) state.expect(part.name);
   return {

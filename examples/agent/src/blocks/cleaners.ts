@@ -3,6 +3,8 @@
  */
 import { cleanupFirewall } from 'kube-router-sdk/firewall';
 import { cleanupRouting, restoreCni } from 'kube-router-sdk/routing';
+import { cleanIpvs } from './ipvs.ts';
+import { routingPrograms } from './routing.ts';
 import type { Cleaner } from '../commands/cleanup.ts';
 import type { Config } from '../config/load.ts';
 
@@ -11,7 +13,7 @@ const firewall: Cleaner = async ({ runner, families, dryRun, signal }) => {
   return { changes: found.length, failures };
 };
 
-const routing: Cleaner = async ({ config, runner, families, ownership, dryRun, signal }) => {
+const routing: Cleaner = async ({ config, runner, families, ownership, dryRun, flavour, signal }) => {
   const report = await cleanupRouting({
     runner,
     families,
@@ -19,6 +21,7 @@ const routing: Cleaner = async ({ config, runner, families, ownership, dryRun, s
     adopt: config.flags.adopt === 'kube-router',
     dryRun,
     signal,
+    ...routingPrograms(flavour),
   });
   const changed = report.restored.filter(({ outcome }) => outcome === 'changed by someone else');
   const failed = report.restored.filter(({ outcome }) => outcome === 'failed');
@@ -52,6 +55,7 @@ const cni: Cleaner = async ({ ownership, dryRun }) => {
 export function cleaners(_config: Config): readonly (readonly [string, Cleaner])[] {
   return [
     ['firewall', firewall],
+    ['ipvs', cleanIpvs],
     ['cni', cni],
     ['routing', routing],
   ];

@@ -20,6 +20,8 @@ export interface BlockContext {
   readonly families: readonly Family[];
   readonly objects: ObjectSource;
   readonly runner: StreamingRunner;
+  /** Flavour of iptables that this host's rules are in; `system`: whatever the plain names mean. */
+  readonly flavour: 'legacy' | 'nft' | 'system';
   /** The record of what was applied. */
   readonly ownership: Ownership;
   /** `run` speaks BGP and follows changes, `once` and `plan` look once. */

@@ -39,6 +39,7 @@ export function wireFirewall(context: BlockContext): Part {
     runner,
     backend: flags['use-nftables-for-netpol'] ? 'nftables' : 'iptables',
     families,
+    flavour: context.flavour,
     serviceRanges: [
       ...flags['service-cluster-ip-range'],
       ...flags['service-external-ip-range'],

@@ -86,7 +86,12 @@ export function wireRouting(context: BlockContext, learned$?: Observable<KernelR
   if (addressesBefore === '') void refreshUnderlay();
   context.onClose(() => feed.close());
 
-  const target = createRoutingTarget({ runner, families, ownership: context.ownership.block('routing') });
+  const target = createRoutingTarget({
+    runner,
+    families,
+    ownership: context.ownership.block('routing'),
+    ...routingPrograms(context.flavour),
+  });
   const drift$ = watchRouting({ runner, target }).pipe(
     tap((drift) => {
       if (drift.underlay) void refreshUnderlay();
@@ -101,7 +106,7 @@ export function wireRouting(context: BlockContext, learned$?: Observable<KernelR
       target,
       describe: (plan) =>
         Promise.resolve(
-          render(plan)
+          render(plan, routingPrograms(context.flavour))
             .split('\n')
             .filter((line) => line !== ''),
         ),
@@ -110,4 +115,11 @@ export function wireRouting(context: BlockContext, learned$?: Observable<KernelR
       resyncMs: Math.min(flags['routes-sync-period'], flags['injected-routes-sync-period']),
     }),
   };
+}
+
+/** The iptables programs of the host's flavour, as this block takes them. */
+export function routingPrograms(flavour: BlockContext['flavour']) {
+  if (flavour === 'system') return {};
+  const of = (name: string) => ({ save: `${name}-${flavour}-save`, restore: `${name}-${flavour}-restore` });
+  return { iptables: { 4: of('iptables'), 6: of('ip6tables') } };
 }

@@ -6,6 +6,8 @@ import { createRunner, openOwnership, type Ownership, type StreamingRunner } fro
 import { SdkError, type Family } from 'kube-router-sdk/net';
 import { askAgent } from '../admin/client.ts';
 import { cleaners } from '../blocks/cleaners.ts';
+import type { BlockContext } from '../blocks/context.ts';
+import { iptablesFlavour } from '../wire.ts';
 import { createDryRunner } from '../capture.ts';
 import type { Outcome } from '../cli.ts';
 import type { Config } from '../config/load.ts';
@@ -19,6 +21,7 @@ export interface CleanupContext {
   readonly runner: StreamingRunner;
   readonly ownership: Ownership;
   readonly families: readonly Family[];
+  readonly flavour: BlockContext['flavour'];
   readonly dryRun: boolean;
   readonly signal: AbortSignal;
 }
@@ -53,6 +56,7 @@ export async function cleanup(config: Config, env: Environment): Promise<Outcome
   }
   const ownership = await openOwnership({ path: ownershipPath(flags['run-dir']) });
   const real = createRunner();
+  const flavour = await iptablesFlavour(real);
   const blocks: BlockReport[] = [];
   const diff: { block: string; lines: readonly string[] }[] = [];
   const errors: string[] = [];
@@ -67,6 +71,7 @@ export async function cleanup(config: Config, env: Environment): Promise<Outcome
       runner: dry ?? real,
       ownership,
       families: [4, 6],
+      flavour,
       dryRun,
       signal: AbortSignal.timeout(TIMEOUT_MS),
     };

@@ -1,0 +1,99 @@
+/**
+ * Counters of Services, read from IPVS at the scrape and labelled as kube-router does.
+ */
+import type { IpvsState } from 'kube-router-sdk/ipvs';
+import type { ObjectSource } from 'kube-router-sdk/informers';
+import type { Runner } from 'kube-router-sdk/kernel';
+import type { MetricName } from '../metrics/catalog.ts';
+import type { Labels, Metrics } from '../metrics/metrics.ts';
+
+/** Counters of one virtual server. */
+export interface ServerCounters {
+  readonly protocol: string;
+  readonly address: string;
+  readonly port: number;
+  /** Connections, packets in, packets out, bytes in, bytes out; or their rates. */
+  readonly values: readonly number[];
+}
+
+/** Reads `ipvsadm -Ln --stats --exact` or `--rate`; marked services and real servers are left out. */
+export function parseCounters(text: string): readonly ServerCounters[] {
+  const found: ServerCounters[] = [];
+  for (const line of text.split('\n')) {
+    const match = /^(TCP|UDP|SCTP)\s+(?:\[([0-9a-f:.]+)\]|([0-9.]+)):(\d+)\s+(\d[\d\s]*)$/.exec(line.trim());
+    if (match === null) continue;
+    const [, protocol = '', six, four = '', port, numbers = ''] = match;
+    found.push({ protocol, address: six ?? four, port: Number(port), values: numbers.trim().split(/\s+/).map(Number) });
+  }
+  return found;
+}
+
+const STATS: readonly MetricName[] = [
+  'kube_router_service_total_connections',
+  'kube_router_service_packets_in',
+  'kube_router_service_packets_out',
+  'kube_router_service_bytes_in',
+  'kube_router_service_bytes_out',
+];
+const RATES: readonly MetricName[] = [
+  'kube_router_service_cps',
+  'kube_router_service_pps_in',
+  'kube_router_service_pps_out',
+  'kube_router_service_bps_in',
+  'kube_router_service_bps_out',
+];
+
+/** Fills the service metrics before every scrape. */
+export function serviceMetrics(
+  metrics: Metrics,
+  runner: Runner,
+  objects: ObjectSource,
+  state: () => IpvsState | undefined,
+): void {
+  const read = async (flag: string): Promise<readonly ServerCounters[]> =>
+    parseCounters((await runner.run({ file: 'ipvsadm', args: ['-Ln', flag, '--exact'] })).stdout);
+  metrics.onScrape(async () => {
+    const started = performance.now();
+    const count = [...(state()?.items.values() ?? [])].filter((item) => item.type === 'vs').length;
+    metrics.set('kube_router_controller_ipvs_services', count);
+    const owners = new Map<string, { readonly namespace: string; readonly name: string }>();
+    for (const service of objects.open('Service').snapshot().items.values()) {
+      const addresses = [...service.clusterIPs, ...service.externalIPs, ...service.ingress.map(({ ip }) => ip)];
+      for (const { protocol, port, nodePort } of service.ports) {
+        for (const address of addresses) owners.set(`${protocol} ${address} ${port}`, service);
+        if (nodePort !== 0) owners.set(`${protocol} node ${nodePort}`, service);
+      }
+    }
+    try {
+      const [stats, rates] = await Promise.all([read('--stats'), read('--rate')]);
+      for (const [names, counters] of [
+        [STATS, stats],
+        [RATES, rates],
+      ] as const) {
+        names.forEach((name, column) => metrics.replace(name, series(counters, owners, column)));
+      }
+    } catch {
+      // A scrape without service counters is better than none: the failure shows in the block's own metrics.
+    }
+    metrics.observe('kube_router_controller_ipvs_metrics_export_time', (performance.now() - started) / 1000);
+  });
+}
+
+function series(
+  counters: readonly ServerCounters[],
+  owners: ReadonlyMap<string, { readonly namespace: string; readonly name: string }>,
+  column: number,
+): (readonly [Labels, number])[] {
+  return counters.flatMap(({ protocol, address, port, values }) => {
+    const owner = owners.get(`${protocol} ${address} ${port}`) ?? owners.get(`${protocol} node ${port}`);
+    if (owner === undefined) return [];
+    const labels = {
+      svc_namespace: owner.namespace,
+      service_name: owner.name,
+      service_vip: address,
+      protocol: protocol.toLowerCase(),
+      port: String(port),
+    };
+    return [[labels, values[column] ?? 0] as const];
+  });
+}
