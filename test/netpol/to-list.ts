@@ -8,6 +8,8 @@ const { nodeName, objects } = JSON.parse(readFileSync(state, 'utf8')) as {
   nodeName: string;
   objects: Record<'nodes' | 'namespaces' | 'pods' | 'networkPolicies', unknown[] | undefined>;
 };
-const items = [objects.nodes, objects.namespaces, objects.pods, objects.networkPolicies].flatMap((group) => group ?? []);
+const items = [objects.nodes, objects.namespaces, objects.pods, objects.networkPolicies].flatMap(
+  (group) => group ?? [],
+);
 writeFileSync(list, JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
 console.log(nodeName);

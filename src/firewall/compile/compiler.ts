@@ -110,16 +110,14 @@ function place(state: AddressState, family: FamilyCompiler): void {
     add(dispatch[direction].isolated);
   }
   if (state.owner?.local === true) add(local);
-  const kept = new Map<LiveSet, Set<string>>();
-  for (const { set, member } of wanted) {
-    const members = kept.get(set);
-    if (members === undefined) kept.set(set, new Set([member]));
-    else members.add(member);
-    store.addMember(set, member);
-  }
-  for (const { set, member } of state.memberships) {
-    if (kept.get(set)?.has(member) !== true) store.removeMember(set, member);
-  }
+  const held = state.memberships;
+  if (wanted.length === 0 && held.length === 0) return;
+  const has = (list: typeof wanted, set: LiveSet, member: string): boolean => {
+    for (const one of list) if (one.set === set && one.member === member) return true;
+    return false;
+  };
+  for (const { set, member } of wanted) store.addMember(set, member);
+  for (const { set, member } of held) if (!has(wanted, set, member)) store.removeMember(set, member);
   state.memberships = wanted;
 }
 
@@ -147,8 +145,7 @@ export function createPolicyCompiler(options: PolicyCompilerOptions): PolicyComp
     if (changed.size === 0) return;
     for (const direction of changed) {
       const own = [...classes.all.values()].filter(({ chain }) => chain.direction === direction);
-      dispatch[direction].rebuild(own);
-      for (const found of own) {
+      for (const found of dispatch[direction].rebuild(own)) {
         for (const address of found.set.members.keys()) {
           const member = cluster.addresses.get(address);
           if (member !== undefined) touched.add(member);

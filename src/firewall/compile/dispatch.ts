@@ -20,8 +20,12 @@ export interface Dispatch {
   readonly root: string | undefined;
   /** Group sets that lead to a class, outermost first. */
   path(found: Class): readonly LiveSet[];
-  /** Follows a change of the classes; group sets that appear are empty until addresses are placed anew. */
-  rebuild(classes: Iterable<Class>): void;
+  /** Follows a change of the classes; returns those whose addresses must be placed anew, into groups that are still empty. */
+  rebuild(classes: Iterable<Class>): readonly Class[];
+}
+
+function samePath(a: readonly LiveSet[] = [], b: readonly LiveSet[] = []): boolean {
+  return a.length === b.length && a.every((set, index) => set === b[index]);
 }
 
 /** A tree without classes. */
@@ -33,11 +37,12 @@ export function createDispatch(store: Store, direction: Direction): Dispatch {
   let isolated: LiveSet | undefined;
   let root: string | undefined;
 
-  const rebuild = (classes: Iterable<Class>): void => {
+  const rebuild = (classes: Iterable<Class>): readonly Class[] => {
     const sorted = [...classes].sort((a, b) => (a.chain.name < b.chain.name ? -1 : 1));
     const nextChains = new Set<string>();
     const nextGroups = new Map<string, LiveSet>();
     const nextPaths = new Map<Class, readonly LiveSet[]>();
+    const before = paths;
 
     const group = (members: readonly Class[]): LiveSet => {
       const name = `krs${family}-group-${shortHash(direction, ...members.map(({ chain }) => chain.name))}`;
@@ -89,6 +94,7 @@ export function createDispatch(store: Store, direction: Direction): Dispatch {
       isolated = undefined;
     }
     store.setRoots({ ...store.roots, [direction]: root });
+    return sorted.filter((found) => !samePath(before.get(found), nextPaths.get(found)));
   };
 
   return {

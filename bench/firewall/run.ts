@@ -1,0 +1,185 @@
+/**
+ * Speed of the policy firewall: first compile and load, one change, the number of kernel objects, memory; beside the shape that
+ * kube-router gives its rules (two chains' worth of linear jumps a pod, every change a rewrite), emulated in the same run.
+ * Loads into a network namespace of its own, so it needs root; without it the loading lines say so.
+ */
+import { spawnSync } from 'node:child_process';
+import { createRunner } from '../../src/kernel/index.ts';
+import { createPolicyCompiler } from '../../src/firewall/index.ts';
+import type { FirewallState } from '../../src/firewall/index.ts';
+import { createFirewallTarget } from '../../src/firewall/index.ts';
+import { planIptables } from '../../src/firewall/plan/iptables.ts';
+import { renderChains, renderSets } from '../../src/firewall/render/restore.ts';
+import { parseChains, parseSets, emptyFamily } from '../../src/firewall/parse/iptables.ts';
+import { renderChain, renderEntries } from '../../src/firewall/render/iptables.ts';
+import { benchPod, benchWorld } from './world.ts';
+import { linearShape } from './linear.ts';
+
+const NETNS = `krf-bench-${process.pid}`;
+const rows: [what: string, seen: string, wanted: string][] = [];
+const report = (what: string, seen: string, wanted = ''): void => void rows.push([what, seen, wanted]);
+const ms = (value: number): string => `${value.toFixed(value < 10 ? 2 : 0)} ms`;
+
+function timed<T>(work: () => T): [T, number] {
+  const start = performance.now();
+  const result = work();
+  return [result, performance.now() - start];
+}
+
+const median = (values: number[]): number => values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+
+function count(state: FirewallState): { sets: number; members: number; chains: number; rules: number } {
+  const total = { sets: 0, members: 0, chains: 0, rules: 0 };
+  const { sets, chains } = state.families[4];
+  for (const { members } of sets.values()) {
+    total.sets++;
+    total.members += members.size;
+  }
+  const entries = renderEntries(state.families[4]);
+  total.chains = chains.size + entries.size;
+  for (const chain of chains.values()) total.rules += renderChain(chain).length;
+  for (const rules of entries.values()) total.rules += rules.length;
+  return total;
+}
+
+const size = { pods: 10_000, policies: 1_000, local: 250, namespaces: 100, localNamespaces: 5 };
+const world = benchWorld(size);
+const input = {
+  pods: world.pods.map((object) => ({ key: `${object.namespace}/${object.name}`, object })),
+  namespaces: world.namespaces.map((object) => ({ key: object.name, object })),
+  policies: world.policies.map((object) => ({ key: `${object.namespace}/${object.name}`, object })),
+};
+
+// Warm code, as a long-lived agent has; then the measured compile.
+(() => void createPolicyCompiler({ node: 'node-0' }).update(input))();
+for (let round = 0; round < 3; round++) globalThis.gc?.();
+await new Promise((resolve) => setTimeout(resolve, 50));
+globalThis.gc?.();
+const before = process.memoryUsage().heapUsed;
+const compiler = createPolicyCompiler({ node: 'node-0' });
+const [first, compileMs] = timed(() => compiler.update(input));
+globalThis.gc?.();
+const memory = (process.memoryUsage().heapUsed - before) / 1e6;
+const counts = count(first.state);
+report('first compile, 1,000 policies x 10,000 pods, 250 local', ms(compileMs));
+report('chains / rules (IPv4)', `${counts.chains} / ${counts.rules}`, '<= 150 rules');
+report('sets / members (IPv4)', `${counts.sets} / ${counts.members}`, '<= 3,500 members');
+report(
+  'memory of the model',
+  `${memory.toFixed(1)} MB`,
+  globalThis.gc === undefined ? 'run with --expose-gc' : '<= 40 MB',
+);
+
+const observed = { sets: parseSets(''), families: { 4: emptyFamily(), 6: emptyFamily() } };
+const [text, renderMs] = timed(() => {
+  const plan = planIptables(first.state, observed, { prune: true });
+  return { sets: renderSets(plan.prepare), chains: renderChains(plan.chains[4]) };
+});
+report('plan and render of the first load', ms(renderMs));
+
+const root = process.getuid?.() === 0;
+const ip = (...args: string[]): number | null => spawnSync('ip', args).status;
+if (!root) report('load', 'needs root', '<= 400 ms with compile');
+else {
+  try {
+    for (const how of ['legacy', 'nft', 'nftables'] as const) {
+      ip('netns', 'add', NETNS);
+      const netns = `/run/netns/${NETNS}`;
+      const runner = createRunner();
+      const target =
+        how === 'nftables'
+          ? createFirewallTarget({ runner, netns, backend: 'nftables' })
+          : createFirewallTarget({ runner, netns, flavour: how });
+      const { signal } = new AbortController();
+      const held = await target.observe(signal);
+      const start = performance.now();
+      const plan = target.plan(compiler.state, held, { prune: true });
+      const applied = await target.apply(plan, signal);
+      const loadMs = performance.now() - start;
+      if (applied.observed === undefined) throw applied.failures[0]!.error;
+      report(`first load, ${how}`, ms(loadMs), `<= ${Math.round(400 - compileMs)} ms`);
+      const times: number[] = [];
+      let known = applied.observed;
+      for (let round = 0; round < 10; round++) {
+        const key = `ns-2/extra`;
+        const object = round % 2 === 0 ? { ...benchPod(70_000, 'ns-2', true), name: 'extra' } : undefined;
+        const at = performance.now();
+        const { state, dirty } = compiler.update({ pods: [{ key, object }] });
+        const next = await target.apply(target.plan(state, known, { prune: true, dirty }), signal);
+        times.push(performance.now() - at);
+        known = next.observed!;
+      }
+      report(`one pod added or removed, with processes, ${how}`, ms(median(times)));
+      ip('netns', 'del', NETNS);
+    }
+    ip('netns', 'add', NETNS);
+    const shape = linearShape(world, 'node-0');
+    report(
+      "kube-router's shape: chains / rules / sets / entries",
+      `${shape.chains} / ${shape.rules} / ${shape.sets} / ${shape.entries}`,
+    );
+    for (const flavour of ['legacy', 'nft']) {
+      const load = (file: string, args: string[], stdin: string): number => {
+        const at = performance.now();
+        const { status, stderr } = spawnSync('ip', ['netns', 'exec', NETNS, file, ...args], {
+          input: stdin,
+          encoding: 'utf8',
+        });
+        if (status !== 0) throw new Error(`${file}: ${stderr.slice(0, 500)}`);
+        return performance.now() - at;
+      };
+      const setMs = load('ipset', ['restore', '-exist'], shape.setText);
+      const ruleMs = load(`iptables-${flavour}-restore`, [], shape.ruleText);
+      report(`kube-router's shape, every change rewritten, ${flavour}`, `sets ${ms(setMs)} + rules ${ms(ruleMs)}`);
+      load(`iptables-${flavour}`, ['-F'], '');
+      load(`iptables-${flavour}`, ['-X'], '');
+    }
+  } finally {
+    ip('netns', 'del', NETNS);
+  }
+}
+
+// One change: compile, plan and render, without the kernel.
+const reached = { sets: parseSets(text.sets), families: { 4: parseChains(''), 6: emptyFamily() } };
+for (const [name, set] of compiler.state.families[4].sets) {
+  reached.sets.set(name, { family: 4, type: `hash:${set.kind}`, maxelem: 65536, members: new Map(set.members) });
+}
+for (const [name, chain] of compiler.state.families[4].chains) reached.families[4].chains.set(name, renderChain(chain));
+for (const family of [4, 6] as const) {
+  for (const [name, rules] of renderEntries(compiler.state.families[family]))
+    reached.families[family].chains.set(name, rules);
+  for (const hook of ['INPUT', 'FORWARD', 'OUTPUT'] as const) reached.families[family].jumps.set(hook, [1]);
+}
+const changeTimes: Record<string, number[]> = { added: [], relabelled: [], removed: [] };
+let lines = 0;
+for (let round = 0; round < 600; round++) {
+  const kind = (['added', 'relabelled', 'removed'] as const)[round % 3]!;
+  const pod = { ...benchPod(70_000 + (round % 7), 'ns-3', round % 2 === 0), name: 'change' };
+  const object =
+    kind === 'removed' ? undefined : kind === 'added' ? pod : { ...pod, labels: { app: 'db', tier: 'front' } };
+  const [, took] = timed(() => {
+    const { state, dirty } = compiler.update({ pods: [{ key: 'ns-3/change', object }] });
+    const plan = planIptables(state, reached, { prune: true, dirty });
+    const done = renderSets([...plan.prepare, ...plan.commit]) + renderChains(plan.chains[4]);
+    lines = Math.max(lines, done.split('\n').length);
+    for (const operation of [...plan.prepare, ...plan.commit]) {
+      const set = reached.sets.get(operation.set);
+      if (operation.op === 'add') set?.members.set(operation.member, operation.except);
+      else if (operation.op === 'delete') set?.members.delete(operation.member);
+    }
+    return done;
+  });
+  changeTimes[kind]!.push(took);
+}
+for (const [kind, times] of Object.entries(changeTimes)) {
+  const sorted = times.sort((a, b) => a - b);
+  report(
+    `one pod ${kind}: compile, plan, render`,
+    `${ms(median(sorted))} (p99 ${ms(sorted[Math.floor(sorted.length * 0.99)]!)})`,
+    '<= 1 ms',
+  );
+}
+
+const width = Math.max(...rows.map(([what]) => what.length));
+console.log('firewall');
+for (const [what, seen, wanted] of rows) console.log(`  ${what.padEnd(width)}  ${seen.padEnd(24)}  ${wanted}`);
