@@ -201,5 +201,8 @@ export function applyStep(observed: IpvsObserved, step: Step): void {
   else if (action === 'add' || action === 'move') servers = [...rest, server];
   else servers = have.servers.map((other) => (sameServer(other, server) ? server : other));
   if (action !== 'drain') observed.drained.delete(drainKey(step.vs.key, server));
-  observed.items.set(step.vs.key, { ...have, forward: step.vs.forward, servers });
+  const reached = { ...have, forward: step.vs.forward, servers };
+  // One object for both maps wherever they agree: a large cluster is not held twice.
+  const same = servers.length === step.vs.servers.length && servers.every((one, at) => one === step.vs.servers[at]);
+  observed.items.set(step.vs.key, same && sameBut(step.vs, have) ? step.vs : reached);
 }

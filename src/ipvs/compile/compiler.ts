@@ -73,12 +73,15 @@ function sameItem(a: IpvsItem, b: IpvsItem): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
+const EMPTY: Fragment = { items: [], issues: [], marks: [] };
+const NOTHING: ReadonlySet<string> = new Set();
+
 interface ServiceRecord {
   object: ServiceObject | undefined;
   slices: Map<string, EndpointSliceObject>;
   fragment: Fragment;
-  /** Keys of items that it owns. */
-  keys: readonly string[];
+  /** Keys of virtual servers that belong to somebody else. */
+  lost: ReadonlySet<string>;
   conflicts: readonly Issue[];
 }
 
@@ -88,9 +91,10 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
   const records = new Map<string, ServiceRecord>();
   const sliceOwner = new Map<string, string>();
   const pods = new Map<string, PodObject>();
-  const podServices = new Map<string, Set<string>>();
+  const podServices = new Map<string, string | string[]>();
   const graceByAddress = new Map<string, number>();
   const items = new Map<string, IpvsItem>();
+  /** Owners of an item beyond the first. */
   const owners = new Map<string, number>();
   /** Virtual server key to the Services that ask for it, sorted. */
   const claims = new Map<string, string | string[]>();
@@ -120,22 +124,22 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
   };
 
   const put = (item: IpvsItem): void => {
-    const count = owners.get(item.key);
     const known = items.get(item.key);
-    owners.set(item.key, (count ?? 0) + 1);
-    if (known !== undefined && sameItem(known, item)) return;
+    if (known !== undefined) {
+      owners.set(item.key, (owners.get(item.key) ?? 0) + 1);
+      if (sameItem(known, item)) return;
+    }
     items.set(item.key, item);
     dirty.add(item.key);
   };
   const drop = (key: string): void => {
-    const count = owners.get(key) ?? 0;
-    if (count > 1) {
-      owners.set(key, count - 1);
-      return;
+    const others = owners.get(key) ?? 0;
+    if (others > 1) owners.set(key, others - 1);
+    else if (others === 1) owners.delete(key);
+    else {
+      items.delete(key);
+      dirty.add(key);
     }
-    owners.delete(key);
-    items.delete(key);
-    dirty.add(key);
   };
 
   const record = (key: string): ServiceRecord => {
@@ -144,8 +148,8 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
       found = {
         object: undefined,
         slices: new Map(),
-        fragment: { items: [], issues: [], marks: [] },
-        keys: [],
+        fragment: EMPTY,
+        lost: NOTHING,
         conflicts: [],
       };
       records.set(key, found);
@@ -168,10 +172,7 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
     if (entryOf === undefined) return;
     const before = entryOf;
     const object = entryOf.object;
-    const fragment =
-      object === undefined
-        ? { items: [], issues: [], marks: [] }
-        : compileService(object, [...entryOf.slices.values()], context);
+    const fragment = object === undefined ? EMPTY : compileService(object, [...entryOf.slices.values()], context);
     const wanted = new Set<string>();
     for (const item of fragment.items) if (item.type === 'vs') wanted.add(item.key);
     for (const item of before.fragment.items) {
@@ -199,30 +200,26 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
       const reason = `${where} belongs to Service ${owner} already; it is not served for this one`;
       conflicts.push({ object: `Service ${key}`, field: 'spec', reason });
     }
-    const keys = new Set<string>();
+    const previous = new Set<string>();
+    for (const item of before.fragment.items) if (!before.lost.has(item.key)) previous.add(item.key);
+    const done = new Set<string>();
     for (const item of fragment.items) {
-      if (lost.has(item.key) || keys.has(item.key)) continue;
-      keys.add(item.key);
-    }
-    const previous = new Set(before.keys);
-    const put1 = new Set<string>();
-    for (const item of fragment.items) {
-      if (!keys.has(item.key) || put1.has(item.key)) continue;
-      put1.add(item.key);
+      if (lost.has(item.key) || done.has(item.key)) continue;
+      done.add(item.key);
       if (!previous.has(item.key)) put(item);
       else if (!sameItem(items.get(item.key) as IpvsItem, item)) {
         items.set(item.key, item);
         dirty.add(item.key);
       }
     }
-    for (const old of previous) if (!keys.has(old)) drop(old);
+    for (const old of previous) if (!done.has(old)) drop(old);
     for (const owner of before.fragment.marks) {
       if (fragment.marks.includes(owner)) continue;
       dsrMarks.release(owner);
       insideMarks.release(owner);
     }
     entryOf.fragment = fragment;
-    entryOf.keys = [...keys];
+    entryOf.lost = lost.size === 0 ? NOTHING : lost;
     entryOf.conflicts = conflicts;
     if (fragment.health === undefined) health.delete(key);
     else health.set(key, fragment.health);
@@ -254,19 +251,24 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
   const link = (podKey: string, service: string): void => {
     if (podKey === '') return;
     const known = podServices.get(podKey);
-    if (known === undefined) podServices.set(podKey, new Set([service]));
-    else known.add(service);
+    if (known === undefined) podServices.set(podKey, service);
+    else if (typeof known === 'string') {
+      if (known !== service) podServices.set(podKey, [known, service]);
+    } else if (!known.includes(service)) known.push(service);
   };
 
   const touchPod = (key: string): void => {
-    for (const service of podServices.get(key) ?? []) pending.add(service);
+    const known = podServices.get(key);
+    if (known === undefined) return;
+    for (const service of typeof known === 'string' ? [known] : known) pending.add(service);
   };
 
   const updatePod = (key: string, object: PodObject | undefined): void => {
     const before = pods.get(key);
     if (object === undefined) {
       pods.delete(key);
-      if (podServices.get(key) !== undefined && before !== undefined) touchPod(key);
+      if (before !== undefined) touchPod(key);
+      podServices.delete(key);
       return;
     }
     const same =

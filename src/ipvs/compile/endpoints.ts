@@ -26,41 +26,39 @@ export interface Selection {
   readonly local: readonly Candidate[];
 }
 
-const numbers = new Map<string, ReturnType<typeof parseAddress>>();
-
-function numberOf(address: string): ReturnType<typeof parseAddress> {
-  let parsed = numbers.get(address);
-  if (parsed === undefined) {
-    if (numbers.size > 200_000) numbers.clear();
-    parsed = parseAddress(address);
-    numbers.set(address, parsed);
+/** An IPv4 address as a number without building objects: real servers are sorted on every event. */
+function value4(address: string): number {
+  let value = 0;
+  let octet = 0;
+  for (let index = 0; index < address.length; index++) {
+    const code = address.charCodeAt(index);
+    if (code === 46) {
+      value = value * 256 + octet;
+      octet = 0;
+    } else octet = octet * 10 + code - 48;
   }
-  return parsed;
+  return value * 256 + octet;
 }
 
 /** The canonical order of real servers: by address as a number, then port. Every node agrees on it. */
 export function compareServers(a: { address: string; port: number }, b: { address: string; port: number }): number {
   if (a.address === b.address) return a.port - b.port;
-  return compareAddresses(numberOf(a.address), numberOf(b.address));
+  if (a.address.includes(':') || b.address.includes(':')) {
+    return compareAddresses(parseAddress(a.address), parseAddress(b.address));
+  }
+  return value4(a.address) - value4(b.address);
 }
 
-/** Every endpoint of a port in a family, one of each address and port. */
+/** Every endpoint of a port in a family. One may come twice while a slice is being split. */
 export function candidates(slices: Iterable<EndpointSliceObject>, port: ServicePort, family: Family): Candidate[] {
   const found: Candidate[] = [];
-  const seen = new Map<string, number>();
   for (const slice of slices) {
     if (slice.family !== family) continue;
     for (const slicePort of slice.ports) {
       if (slicePort.name !== port.name || slicePort.protocol !== port.protocol) continue;
       for (const endpoint of slice.endpoints) {
         const address = endpoint.addresses[0];
-        if (address === undefined) continue;
-        const candidate = { address, port: slicePort.port, endpoint };
-        const key = `${address} ${slicePort.port}`;
-        const at = seen.get(key);
-        // An endpoint in two slices (a slice being split) counts once, in its best condition.
-        if (at === undefined) seen.set(key, found.push(candidate) - 1);
-        else if (endpoint.ready && found[at]?.endpoint.ready === false) found[at] = candidate;
+        if (address !== undefined) found.push({ address, port: slicePort.port, endpoint });
       }
     }
   }
@@ -109,17 +107,21 @@ export function select(service: ServiceObject, all: readonly Candidate[], place:
   return { cluster: preferred, local: usable(all.filter(({ endpoint }) => endpoint.nodeName === place.name)) };
 }
 
-/** Real servers in canonical order. */
+/** Real servers in canonical order, one of each address and port. */
 export function realServers(
   chosen: readonly Candidate[],
   weightOf: (endpoint: Endpoint) => number,
   port?: number,
 ): RealServer[] {
-  return chosen
-    .map((candidate) => ({
-      address: candidate.address,
-      port: port ?? candidate.port,
-      weight: weightOf(candidate.endpoint),
-    }))
-    .sort(compareServers);
+  const servers = chosen.map((candidate): RealServer => {
+    const number = port ?? candidate.port;
+    return { address: candidate.address, port: number, weight: weightOf(candidate.endpoint) };
+  });
+  for (let index = 1; index < servers.length; index++) {
+    const [left, right] = [servers[index - 1], servers[index]];
+    if (left === undefined || right === undefined || compareServers(left, right) < 0) continue;
+    servers.sort(compareServers);
+    return servers.filter((server, at) => at === 0 || compareServers(servers[at - 1] ?? server, server) !== 0);
+  }
+  return servers;
 }
