@@ -32,7 +32,7 @@ export interface CleanupResult {
 /** Removes what is ours. */
 export async function cleanupIpvs(
   options: CleanupOptions,
-  signal = new AbortController().signal,
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<CleanupResult> {
   const observed = await observeIpvs(options, signal);
   const full = plan({ items: new Map(), graceMs: () => 0, drain: false }, observed, { prune: true });
