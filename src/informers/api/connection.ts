@@ -122,7 +122,13 @@ export function createConnection(options: ConnectionOptions): Connection {
     async request(request) {
       if (closed) throw new SdkError('The connection is closed', { code: 'ABORTED' });
       const { settings, agent } = await ready();
-      return send(settings, agent, request);
+      try {
+        return await send(settings, agent, request);
+      } catch (error) {
+        // Perhaps a certificate was rotated or the server moved: look again before the next try.
+        if (current !== undefined) current.readAt = 0;
+        throw error;
+      }
     },
     refresh() {
       refused = true;
@@ -209,7 +215,9 @@ export function aborted(cause?: unknown): SdkError {
 /** The error for a server that cannot be reached or a connection that broke; the cause's words are for people. */
 export function unreachable(what: string, cause: unknown): SdkError {
   const error = cause as NodeJS.ErrnoException;
-  const why = cause instanceof Error && cause.message !== '' ? cause.message : (error.code ?? String(cause));
+  // Node's word for a connection that the other side broke while an answer was read.
+  const said = cause instanceof Error && cause.message === 'aborted' ? 'the connection was reset' : undefined;
+  const why = said ?? (cause instanceof Error && cause.message !== '' ? cause.message : (error.code ?? String(cause)));
   return new SdkError(`${what}: ${why}`, {
     code: 'API_UNREACHABLE',
     retryable: true,
