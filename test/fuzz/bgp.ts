@@ -22,7 +22,7 @@ import { malformedUpdates } from '../conformance/bgp-malformed.ts';
 import { hex, toHex } from '../support/hex.ts';
 
 const CORPUS = resolve(import.meta.dirname, 'corpus/bgp.txt');
-const MAX_BEHAVIOURS = 4000;
+const MAX_BEHAVIOURS = 20_000;
 /** What is kept on disk: short inputs, not many of them. */
 const KEPT = { count: 500, octets: 120 };
 
@@ -384,9 +384,11 @@ function checkUpdate(bytes: Uint8Array, offset: number, length: number, context:
       }
     }
   }
-  return `${reaction}${findings.map(({ code, attribute: of }) => ` ${code}:${of ?? ''}`).join('')}${announced
-    .map(({ family, routes: of }) => ` ${family}${of.length > 0 ? of[0]?.detail.kind : ''}`)
-    .join('')}`;
+  const what = new Set([
+    ...findings.map(({ code, attribute: of }) => `${code}:${of ?? ''}`),
+    ...announced.map(({ family, routes: of }) => `${family}:${of[0]?.detail.kind ?? ''}`),
+  ]);
+  return [reaction, ...[...what].sort()].join(' ');
 }
 
 /** Feeds one input through framer and decoders; returns a short text of what happened. Throws a FuzzFailure only. */
@@ -468,7 +470,7 @@ export function fuzz(count: number, seed: number): FuzzRecord {
     const behaviour = exercise(octets, random);
     if (!behaviours.has(behaviour) && behaviours.size < MAX_BEHAVIOURS) {
       behaviours.add(behaviour);
-      if (octets.length < 600) pool.push(input);
+      if (octets.length < 600 && pool.length < 8000) pool.push(input);
       if (octets.length <= KEPT.octets && corpus.length < KEPT.count) corpus.push(toHex(octets));
     }
     const now = performance.now();

@@ -10,7 +10,14 @@ import { strongest } from './attributes/findings.ts';
 import { encodeNextHop, MP_UNREACH_HEAD, mpReachHeadSize } from './attributes/mp.ts';
 import { writeMpReachHead, writeMpUnreachHead } from './attributes/mp.ts';
 import { put16 } from './bytes.ts';
-import { HEADER_LENGTH, MAX_MESSAGE_LENGTH, MessageType, NotificationCode, UpdateError } from './constants.ts';
+import {
+  HEADER_LENGTH,
+  MAX_EXTENDED_MESSAGE_LENGTH,
+  MAX_MESSAGE_LENGTH,
+  MessageType,
+  NotificationCode,
+  UpdateError,
+} from './constants.ts';
 import { writeHeader } from './header.ts';
 import { decodeNlri, nlriSize, writeNlri } from './nlri/nlri.ts';
 import type { Nlri } from './nlri/types.ts';
@@ -214,15 +221,18 @@ function withdrawPack(family: Family): Pack {
   };
 }
 
+/** Where an attribute block is written before its length is known. */
+const scratch = new Uint8Array(MAX_EXTENDED_MESSAGE_LENGTH);
+
 function announcePack(announcement: Announcement, attributes: PathAttributes, options: UpdateEncodeOptions): Pack {
   const { family, nextHop, linkLocal } = announcement;
   const maxLength = options.maxLength ?? MAX_MESSAGE_LENGTH;
   const legacy = family === 'ipv4-unicast' && !nextHop.includes(':');
   const { nextHop: _replaced, ...rest } = attributes;
-  const block = new Uint8Array(maxLength);
-  const end = encodeAttributes(legacy ? { ...rest, nextHop } : rest, options, block, 0);
+  const end = encodeAttributes(legacy ? { ...rest, nextHop } : rest, options, scratch, 0, maxLength);
   // A block that does not fit leaves room for no route at all.
   const length = end < 0 ? maxLength : end;
+  const block = scratch.slice(0, Math.max(0, end));
   if (legacy) {
     const overhead = HEADER_LENGTH + 4 + length;
     return {
@@ -230,7 +240,7 @@ function announcePack(announcement: Announcement, attributes: PathAttributes, op
       build(size, routes) {
         const { out, at } = begin(overhead + size, 0);
         const from = put16(out, at, length);
-        out.set(block.subarray(0, length), from);
+        out.set(block, from);
         routes(out, from + length);
         return out;
       },
@@ -243,7 +253,7 @@ function announcePack(announcement: Announcement, attributes: PathAttributes, op
     build(size, routes) {
       const { out, at } = begin(HEADER_LENGTH + 4 + reach + size + length, 0);
       const from = put16(out, at, reach + size + length);
-      out.set(block.subarray(0, length), routes(out, writeMpReachHead(out, from, family, hop, size)));
+      out.set(block, routes(out, writeMpReachHead(out, from, family, hop, size)));
       return out;
     },
   };
