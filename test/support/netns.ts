@@ -130,7 +130,7 @@ export async function until<T>(what: string, probe: () => T | Promise<T>, timeou
   for (;;) {
     try {
       const value = await probe();
-      if (value !== undefined && value !== null && value !== false) return value as NonNullable<T>;
+      if (value !== undefined && value !== null && value !== false) return value;
     } catch (error) {
       last = error;
     }
