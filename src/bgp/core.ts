@@ -9,6 +9,7 @@ import { createAttributeStore } from './rib/attribute-store.ts';
 import type { Intake } from './rib/intake.ts';
 import { createIntake } from './rib/intake.ts';
 import type { Rib, RibPeer } from './rib/table.ts';
+import { growUint8 } from './rib/columns.ts';
 import { createRib, dropRow, forgetPrefix, sweepRows } from './rib/table.ts';
 import type { Exports } from './exports.ts';
 import { createExports } from './exports.ts';
@@ -57,6 +58,12 @@ export function quad(text: string): number {
   return ((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) >>> 0;
 }
 
+/** Prefixes without a path that somebody may still have to be told of. */
+interface Idle {
+  flags: Uint8Array;
+  list: number[];
+}
+
 interface Sweep {
   readonly peer: number;
   readonly families: (4 | 6)[];
@@ -86,41 +93,51 @@ export function createCore(
   const ribs = [rib4, rib6] as const;
   const exports = createExports();
   const routes = createRouteStream(ribs, config.multipath ?? {});
-  let idle: { rib: Rib; prefix: number }[] = [];
+  const idle = new Map<Rib, Idle>([
+    [rib4, { flags: new Uint8Array(1024), list: [] }],
+    [rib6, { flags: new Uint8Array(1024), list: [] }],
+  ]);
   let recheck: (() => void) | undefined;
   const sweeps: Sweep[] = [];
   let scheduled = false;
 
   for (const rib of ribs) {
     rib.alwaysCompareMed = config.alwaysCompareMed ?? false;
+    const waiting = idle.get(rib)!;
     rib.onChange = (prefix, bestChanged) => {
       if (bestChanged) exports.mark(rib, prefix);
-      routes.mark(rib, prefix);
-      if (rib.head[prefix] === -1) idle.push({ rib, prefix });
+      if (routes.active) routes.mark(rib, prefix);
+      if (rib.head[prefix] !== -1) return;
+      if (prefix >= waiting.flags.length) waiting.flags = growUint8(waiting.flags, rib.head.length);
+      if (waiting.flags[prefix] === 1) return;
+      waiting.flags[prefix] = 1;
+      waiting.list.push(prefix);
     };
   }
 
   /** Frees prefixes that nobody has a path to, once everybody has been told. */
   const collect = (): void => {
-    if (idle.length === 0) return;
-    const seen = new Map<Rib, Set<number>>();
-    const kept: { rib: Rib; prefix: number }[] = [];
-    for (const one of idle) {
-      const { rib, prefix } = one;
-      let done = seen.get(rib);
-      if (done === undefined) seen.set(rib, (done = new Set()));
-      if (rib.head[prefix] !== -1 || done.has(prefix)) continue;
-      done.add(prefix);
-      if (exports.needs(rib, prefix) || routes.needs(rib, prefix)) kept.push(one);
-      else forgetPrefix(rib, prefix);
+    let left = 0;
+    for (const [rib, waiting] of idle) {
+      if (waiting.list.length === 0) continue;
+      const kept: number[] = [];
+      const needed = exports.needed(rib);
+      for (const prefix of waiting.list) {
+        if (rib.head[prefix] === -1 && (needed(prefix) || (routes.active && routes.needs(rib, prefix)))) {
+          kept.push(prefix);
+          continue;
+        }
+        waiting.flags[prefix] = 0;
+        if (rib.head[prefix] === -1) forgetPrefix(rib, prefix);
+      }
+      waiting.list = kept;
+      left += kept.length;
     }
-    idle = kept;
-    if (kept.length > 0) {
-      recheck ??= clock.after(1000, () => {
-        recheck = undefined;
-        schedule();
-      });
-    }
+    if (left === 0) return;
+    recheck ??= clock.after(1000, () => {
+      recheck = undefined;
+      schedule();
+    });
   };
 
   const runSweep = (sweep: Sweep, budget: number): void => {

@@ -27,7 +27,7 @@ export interface Exports {
   /** Encodes and sends what is queued, in slices; returns whether there is more to do now. */
   work(): boolean;
   /** Whether a prefix may not be forgotten yet. */
-  needs(rib: Rib, prefix: number): boolean;
+  needed(rib: Rib): (prefix: number) => boolean;
   readonly groups: Iterable<ExportGroup>;
 }
 
@@ -51,10 +51,11 @@ function keyOf(spec: GroupSpec): string {
 /** Makes {@link Exports}. */
 export function createExports(): Exports {
   const groups = new Map<string, ExportGroup>();
-  const lists = new Map<Rib, ExportGroup[]>();
+  let list4: readonly ExportGroup[] = [];
+  let list6: readonly ExportGroup[] = [];
   const refill = (): void => {
-    lists.clear();
-    for (const group of groups.values()) lists.set(group.rib, [...(lists.get(group.rib) ?? []), group]);
+    list4 = [...groups.values()].filter((group) => group.rib.family === 4);
+    list6 = [...groups.values()].filter((group) => group.rib.family === 6);
   };
   return {
     join(spec, member) {
@@ -76,8 +77,8 @@ export function createExports(): Exports {
       group.close();
     },
     mark(rib, prefix) {
-      const list = lists.get(rib);
-      if (list !== undefined) for (const group of list) group.mark(prefix);
+      const list = rib.family === 4 ? list4 : list6;
+      for (let index = 0; index < list.length; index++) list[index]!.mark(prefix);
     },
     work() {
       let more = false;
@@ -87,7 +88,13 @@ export function createExports(): Exports {
       }
       return more;
     },
-    needs: (rib, prefix) => lists.get(rib)?.some((group) => group.needs(prefix)) ?? false,
+    needed(rib) {
+      const list = rib.family === 4 ? list4 : list6;
+      return (prefix) => {
+        for (const group of list) if (group.needs(prefix)) return true;
+        return false;
+      };
+    },
     get groups() {
       return groups.values();
     },

@@ -18,6 +18,7 @@ import { narrowAsNumbers } from './rib/attributes.ts';
 import type { ExportSettings } from './rib/export-attributes.ts';
 import type { ExportGroup, PolicyHook } from './rib/group.ts';
 import type { IntakeSession } from './rib/intake.ts';
+import { createVerdicts } from './rib/intake.ts';
 import { release } from './rib/attribute-store.ts';
 import type { Rib } from './rib/table.ts';
 import { STALE, settle } from './rib/table.ts';
@@ -285,7 +286,7 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
       firstAs: peerType === 'ebgp' && options.enforceFirstAs !== false ? settled.peerAsn : 0,
       ownNextHops: ownNextHops(opened.localAddress),
       importers: [importerOf(core.ribOf(4)), importerOf(core.ribOf(6))],
-      imported: [new Map(), new Map()],
+      imported: [createVerdicts(), createVerdicts()],
       onFindings(findings) {
         const [first] = findings;
         if (first !== undefined)
@@ -431,7 +432,7 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
     const current = {
       ...session,
       importers: [importerOf(core.ribOf(4)), importerOf(core.ribOf(6))] as const,
-      imported: [new Map(), new Map()] as const,
+      imported: [createVerdicts(), createVerdicts()] as const,
     };
     session = current;
     finishSweep();

@@ -13,6 +13,8 @@ import { prefixText } from './policy/hook.ts';
 /** Follows the RIBs. */
 export interface RouteStream {
   readonly routes$: Observable<KernelRouteChanges>;
+  /** Whether anybody listens: only then need prefixes be marked. */
+  readonly active: boolean;
   mark(rib: Rib, prefix: number): void;
   /** Tells what changed since the last call. */
   publish(): void;
@@ -112,6 +114,9 @@ export function createRouteStream(ribs: readonly Rib[], options: Multipath): Rou
 
   return {
     routes$,
+    get active() {
+      return told !== undefined;
+    },
     mark(rib, prefix) {
       told?.find((one) => one.rib === rib)?.dirty.add(prefix);
     },

@@ -63,6 +63,7 @@ export interface AttributeStore {
   nextHops: { key: string; users: number }[];
   nextHopIds: Map<string, number>;
   nextHopFree: number[];
+  lastNextHop: number;
 }
 
 const scratch: Scan = createScan();
@@ -101,6 +102,7 @@ export function createAttributeStore(context: AttributeStore['context']): Attrib
     nextHops: [],
     nextHopIds: new Map(),
     nextHopFree: [],
+    lastNextHop: -1,
   };
 }
 
@@ -207,6 +209,16 @@ function compact(store: AttributeStore): void {
 }
 
 function takeNextHop(store: AttributeStore, bytes: Uint8Array, at: number, length: number): number {
+  // Neighbouring sets mostly share their next hop: no text is made for those.
+  const last = store.nextHops[store.lastNextHop];
+  if (last !== undefined && last.users > 0 && last.key.length === length) {
+    let index = 0;
+    while (index < length && last.key.charCodeAt(index) === bytes[at + index]) index++;
+    if (index === length) {
+      last.users++;
+      return store.lastNextHop;
+    }
+  }
   let key = '';
   for (let index = 0; index < length; index++) key += String.fromCharCode(bytes[at + index]!);
   let id = store.nextHopIds.get(key);
@@ -216,6 +228,7 @@ function takeNextHop(store: AttributeStore, bytes: Uint8Array, at: number, lengt
     store.nextHopIds.set(key, id);
   }
   store.nextHops[id]!.users++;
+  store.lastNextHop = id;
   return id;
 }
 

@@ -480,9 +480,11 @@ export function createExportGroup(options: ExportGroupOptions): ExportGroup {
     },
     needs(prefix) {
       if (prefix < queuedFlag.length && (queuedFlag[prefix] === 1 || sent[prefix]! >= 0)) return true;
-      return seats.some(
-        (seat) => seat.missed !== undefined && ((seat.missed[prefix >>> 5] ?? 0) & (1 << (prefix & 31))) !== 0,
-      );
+      for (let index = 0; index < seats.length; index++) {
+        const { missed } = seats[index]!;
+        if (missed !== undefined && ((missed[prefix >>> 5] ?? 0) & (1 << (prefix & 31))) !== 0) return true;
+      }
+      return false;
     },
     sentAttr: (prefix) => sent[prefix] ?? -1,
     sentSource: (prefix) => source[prefix] ?? 0,

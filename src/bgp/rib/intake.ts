@@ -15,13 +15,23 @@ import { createUpdateParts, splitUpdate } from '../message/update.ts';
 import { parseAddress, addressToBytes } from '../../net/index.ts';
 import type { AttributeStore } from './attribute-store.ts';
 import { hashBlock, internBlock, release } from './attribute-store.ts';
+import { capacityFor, growInt32, growUint32 } from './columns.ts';
 import type { PolicyHook } from './group.ts';
 import { findPrefix, internPrefix } from './prefix-table.ts';
 import type { Rib } from './table.ts';
 import { dropRow, findRow, fitRib, putPath } from './table.ts';
 
-/** Import verdicts by set: the set imported or -1, valid while neither id changed hands. */
-export type Verdicts = Map<number, readonly [generation: number, result: number, resultGeneration: number]>;
+/** Import verdicts by set, as columns: the set imported, -1 rejected or -2 unknown, valid while neither id changed hands. */
+export interface Verdicts {
+  result: Int32Array;
+  generation: Uint32Array;
+  resultGeneration: Uint32Array;
+}
+
+/** No verdicts yet. */
+export function createVerdicts(): Verdicts {
+  return { result: new Int32Array(0), generation: new Uint32Array(0), resultGeneration: new Uint32Array(0) };
+}
 
 /** What a session settled that matters to its UPDATEs. */
 export interface IntakeSession {
@@ -96,21 +106,29 @@ export function createIntake(store: AttributeStore, rib4: Rib, rib6: Rib): Intak
       store.refs[attr]!++;
       return attr;
     }
-    if (!importer.readsPrefix) {
-      const known = imported.get(attr);
-      if (known !== undefined && known[0] === store.generation[attr]) {
-        const result = known[1];
-        if (result < 0) return -1;
-        if (store.generation[result] === known[2]) {
-          store.refs[result]!++;
-          return result;
-        }
+    if (
+      !importer.readsPrefix &&
+      attr < imported.result.length &&
+      imported.generation[attr] === store.generation[attr]
+    ) {
+      const known = imported.result[attr]!;
+      if (known === -1) return -1;
+      if (known >= 0 && store.generation[known] === imported.resultGeneration[attr]) {
+        store.refs[known]!++;
+        return known;
       }
     }
     const result = importer.evaluate(attr, prefix, session.peer);
     if (!importer.readsPrefix) {
-      if (imported.size > 100_000) imported.clear();
-      imported.set(attr, [store.generation[attr]!, result, result < 0 ? 0 : store.generation[result]!]);
+      if (attr >= imported.result.length) {
+        const n = capacityFor(imported.result.length, store.size);
+        imported.result = growInt32(imported.result, n, -2);
+        imported.generation = growUint32(imported.generation, n);
+        imported.resultGeneration = growUint32(imported.resultGeneration, n);
+      }
+      imported.result[attr] = result;
+      imported.generation[attr] = store.generation[attr]!;
+      if (result >= 0) imported.resultGeneration[attr] = store.generation[result]!;
     }
     return result;
   };

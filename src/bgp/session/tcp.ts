@@ -4,7 +4,7 @@
  * set through socket-options.ts before the first packet.
  */
 import { createServer } from 'node:net';
-import type { AddressInfo, Server , Socket } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { SdkError, canonicalAddress, formatAddress, isAddress, parseAddress, unmapAddress } from '../../net/index.ts';
 import type { SocketOptions } from './socket-options.ts';
