@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { malformedUpdates } from '../../../test/conformance/bgp-malformed.ts';
+import { toHex } from '../../../test/support/hex.ts';
+import { encodeAttributes } from './attributes/encode.ts';
 import { checkHeader } from './header.ts';
 import { decodeUpdate } from './message.ts';
 import type { AttributeContext } from './types.ts';
@@ -35,6 +37,11 @@ describe('malformed and odd UPDATEs', () => {
       expect(findings.find((finding) => finding.reaction === 'reset')?.notification?.code).toBe(3);
     }
     const named = { 7: attributes.aggregator, 9: attributes.originatorId, 10: attributes.clusterList };
+    if (entry.forwarded !== undefined) {
+      const out = new Uint8Array(4096);
+      const end = encodeAttributes(attributes, {}, out, 0);
+      expect(toHex(out.subarray(0, end))).toContain(entry.forwarded);
+    }
     for (const code of entry.absent) {
       expect(named[code as 7]).toBeUndefined();
       expect(attributes.unknown?.some((raw) => raw.code === code) ?? false).toBe(false);
