@@ -31,11 +31,17 @@ export interface FirewallPlan {
 /** A target for `reconcile()`. */
 export type FirewallTarget = Target<FirewallState, FirewallObserved, FirewallPlan>;
 
+const NO_CHAINS = {
+  4: { put: new Map(), remove: [], jumps: new Map() },
+  6: { put: new Map(), remove: [], jumps: new Map() },
+} as const;
 const NONE: Leftovers = { iptables: [], nftables: false };
 
 function wrap<Observed, Plan>(
   inner: Target<FirewallState, Observed, Plan>,
   options: FirewallTargetOptions,
+  /** What of a plan must wait until the leftovers are gone, because they may still use it. */
+  split: (plan: Plan) => { readonly now: Plan; readonly later?: Plan },
 ): FirewallTarget {
   const inForce = options.backend === 'nftables' ? 'nftables' : (options.flavour ?? 'system');
   const sets = inForce === 'nftables';
@@ -55,13 +61,17 @@ function wrap<Observed, Plan>(
     },
     size: (plan) => inner.size(plan.own as Plan) + countLeftovers(plan.observed.leftovers),
     async apply(plan, signal): Promise<Applied<FirewallObserved>> {
-      const applied = await inner.apply(plan.own as Plan, signal);
+      const found = countLeftovers(plan.observed.leftovers) > 0;
+      const { now, later } = found ? split(plan.own as Plan) : { now: plan.own as Plan };
+      let applied = await inner.apply(now, signal);
       if (applied.failures.length > 0 || applied.observed === undefined) return { failures: applied.failures };
       let failures: readonly ApplyFailure[] = [];
-      if (countLeftovers(plan.observed.leftovers) > 0) {
+      if (found) {
         failures = await removeLeftovers(options, plan.observed.leftovers, sets, signal);
         if (failures.length > 0) return { failures };
       }
+      if (later !== undefined) applied = await inner.apply(later, signal);
+      if (applied.failures.length > 0 || applied.observed === undefined) return { failures: applied.failures };
       looked = true;
       return { observed: { own: applied.observed, leftovers: NONE }, failures };
     },
@@ -71,8 +81,11 @@ function wrap<Observed, Plan>(
 /** A target for `reconcile()` that keeps the kernel's packet filter equal to the compiled policies. */
 export function createFirewallTarget(options: FirewallTargetOptions): FirewallTarget {
   return options.backend === 'nftables'
-    ? wrap(createNftablesTarget(options), options)
-    : wrap(createIptablesTarget(options), options);
+    ? wrap(createNftablesTarget(options), options, (now) => ({ now }))
+    : wrap(createIptablesTarget(options), options, (plan) => ({
+        now: { ...plan, destroy: [] },
+        later: { ...plan, prepare: [], chains: NO_CHAINS, commit: [], retire: NO_CHAINS },
+      }));
 }
 
 /** How to clean up. */
