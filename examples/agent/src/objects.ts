@@ -17,16 +17,23 @@ import type { Environment } from './node.ts';
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
+/** A source, and the way to the API where it is one. */
+export interface OpenedSource {
+  readonly objects: ObjectSource;
+  readonly connection?: Connection;
+}
+
 /**
  * Opens it.
  * @throws SdkError `INVALID_OPTION` when a path or the kubeconfig cannot be read, or no API is named at all
  */
-export async function openSource(config: Config, env: Environment): Promise<ObjectSource> {
+export async function openSource(config: Config, env: Environment): Promise<OpenedSource> {
   const { manifests, once } = config.flags;
   if (manifests.length > 0) {
-    return createManifestSource({ paths: manifests, watch: config.command === 'run' && !once });
+    return { objects: await createManifestSource({ paths: manifests, watch: config.command === 'run' && !once }) };
   }
-  return createApiSource({ connection: await openConnection(config, env) });
+  const connection = await openConnection(config, env);
+  return { objects: createApiSource({ connection }), connection };
 }
 
 async function openConnection(config: Config, env: Environment): Promise<Connection> {

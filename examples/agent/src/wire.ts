@@ -4,7 +4,7 @@
  */
 import { createRunner, detectIptablesFlavour, openOwnership, type StreamingRunner } from 'kube-router-sdk/kernel';
 import type { Issue } from 'kube-router-sdk/net';
-import type { ObjectKind, ObjectSource } from 'kube-router-sdk/informers';
+import { createEventRecorder, type Connection, type ObjectKind, type ObjectSource } from 'kube-router-sdk/informers';
 import { emptyProviders, type Providers } from './admin/views.ts';
 import { wireBgp } from './blocks/bgp.ts';
 import { wireIngress } from './blocks/ingress.ts';
@@ -12,6 +12,7 @@ import { wireCni } from './blocks/cni.ts';
 import { enabledFamilies, type BlockContext } from './blocks/context.ts';
 import { wireFirewall } from './blocks/firewall.ts';
 import { wireIpvs } from './blocks/ipvs.ts';
+import { wireLoadBalancer } from './blocks/load-balancer.ts';
 import { wireRouting } from './blocks/routing.ts';
 import { createEmptyKernelRunner } from './capture.ts';
 import type { Config } from './config/load.ts';
@@ -19,6 +20,7 @@ import { createLog, type Log } from './log.ts';
 import { ownershipPath } from './paths.ts';
 import { measureState, type Metrics } from './metrics/metrics.ts';
 import { nodeNameCandidates, type Environment } from './node.ts';
+import { recordIssues } from './issue-events.ts';
 import { openSource } from './objects.ts';
 import type { Part } from './part.ts';
 import { firstPicture, neededKinds, sourceViews } from './sources.ts';
@@ -27,6 +29,8 @@ import { createAgentState, type AgentState } from './state.ts';
 /** Objects, and what is known of their coming. */
 export interface OpenedObjects {
   readonly objects: ObjectSource;
+  /** Absent with manifests. */
+  readonly connection?: Connection;
   /** Whether all kinds had their first full picture before the signal. */
   synced(signal: AbortSignal): Promise<boolean>;
   /** One sentence: which kinds are missing and why. */
@@ -67,12 +71,13 @@ export async function openObjects(
   env: Environment,
   kinds: readonly ObjectKind[],
 ): Promise<OpenedObjects> {
-  const objects = await openSource(config, env);
+  const { objects, connection } = await openSource(config, env);
   const sources = kinds.map((kind) => ({ kind, source: objects.open(kind) }));
   const reasons = new Map<ObjectKind, string>();
   for (const { kind, source } of sources) source.state$.subscribe((state) => void reasons.set(kind, state.reason));
   return {
     objects,
+    ...(connection === undefined ? {} : { connection }),
     async synced(signal) {
       const all = await Promise.all(sources.map(({ source }) => firstPicture(source, signal)));
       return all.every(Boolean);
@@ -156,6 +161,12 @@ export async function assemble(config: Config, env: Environment, options: Assemb
   }
   if (flags['run-service-proxy']) parts.push(wireIpvs(context));
   if (flags['run-firewall']) parts.push(wireFirewall(context));
+  if (opened.connection !== undefined && options.mode === 'run') {
+    const { connection } = opened;
+    const events = createEventRecorder({ connection, component: 'kube-router', instance: node });
+    onClose(recordIssues(state, events));
+    if (flags['run-loadbalancer']) wireLoadBalancer(context, connection, events);
+  }
   for (const part of parts) state.expect(part.name);
   return {
     node: () => node,

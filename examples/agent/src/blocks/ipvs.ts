@@ -3,6 +3,7 @@
  */
 import {
   cleanupIpvs,
+  createHealthPorts,
   createIpvsTarget,
   createServiceCompiler,
   render,
@@ -18,7 +19,6 @@ import { createFeed } from '../feed.ts';
 import { part, type Part } from '../part.ts';
 import { objectInput } from '../sources.ts';
 import type { BlockContext } from './context.ts';
-import { createHealthPorts } from './health-ports.ts';
 import { serviceMetrics } from './service-metrics.ts';
 
 const ZONE = 'topology.kubernetes.io/zone';
@@ -89,8 +89,10 @@ export function wireIpvs(context: BlockContext): Part {
   const target = createIpvsTarget({ runner, families, owned: ownership.block('ipvs'), ...ipvsPrograms(context) });
   context.onClose(() => target.close());
   if (context.mode === 'run') {
-    const ports = createHealthPorts(context.log);
-    const subscription = feed.desired$.subscribe(() => ports.set(compiler.health));
+    const ports = createHealthPorts();
+    const subscription = feed.desired$.subscribe(() => {
+      void ports.update(compiler.health.values()).then(() => context.state.setIssues('health ports', ports.issues()));
+    });
     context.onClose(() => {
       subscription.unsubscribe();
       return ports.close();

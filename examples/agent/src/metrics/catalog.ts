@@ -67,6 +67,8 @@ export const own = {
   kube_router_bgp_advertisements: gauge('Prefixes announced by this node.', 'origin'),
   kube_router_source_stale_seconds: gauge('How long a kind of object has been out of touch; 0: in touch.', 'kind'),
   kube_router_source_objects: gauge('Objects known, by kind.', 'kind'),
+  kube_router_loadbalancer_pool_used: gauge('Addresses given out of a pool.', 'pool', 'family'),
+  kube_router_loadbalancer_pool_size: gauge('Addresses in a pool.', 'pool', 'family'),
   kube_router_event_loop_delay_seconds: gauge('Delay of the event loop since the last scrape.', 'quantile'),
   kube_router_resident_memory_bytes: gauge('Resident memory of the agent.'),
   kube_router_cpu_seconds_total: counter('Processor time of the agent.'),
