@@ -2,7 +2,8 @@
  * How fast the codec is alone: no socket, no RIB. `node bench/bgp/codec.ts` prints one table.
  * The walk is what every received prefix pays; decoding attributes is paid once for each distinct block.
  */
-import { decodeAttributes, findMpAttributes } from '../../src/bgp/message/attributes/decode.ts';
+import { decodeAttributes } from '../../src/bgp/message/attributes/decode.ts';
+import { findMpAttributes } from '../../src/bgp/message/attributes/find.ts';
 import { encodeAttributes } from '../../src/bgp/message/attributes/encode.ts';
 import { createFramer } from '../../src/bgp/message/framer.ts';
 import { decodeUpdate, encodeUpdate } from '../../src/bgp/message/message.ts';

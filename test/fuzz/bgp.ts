@@ -6,7 +6,8 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { decodeAttributes, findMpAttributes } from '../../src/bgp/message/attributes/decode.ts';
+import { decodeAttributes } from '../../src/bgp/message/attributes/decode.ts';
+import { findMpAttributes } from '../../src/bgp/message/attributes/find.ts';
 import { u32 } from '../../src/bgp/message/bytes.ts';
 import { createFramer } from '../../src/bgp/message/framer.ts';
 import { decodeUpdate, encodeUpdate } from '../../src/bgp/message/message.ts';

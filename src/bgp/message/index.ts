@@ -31,7 +31,9 @@ export {
   writePrefix4,
   writePrefix6,
 } from './prefixes.ts';
-export { attributeName, decodeAttributes, findMpAttributes, type MpSpans } from './attributes/decode.ts';
+export { decodeAttributes } from './attributes/decode.ts';
+export { findMpAttributes, type MpSpans } from './attributes/find.ts';
+export { attributeName } from './attributes/reading.ts';
 export { encodeAttributes, type EncodeContext } from './attributes/encode.ts';
 export { strongest } from './attributes/findings.ts';
 export {

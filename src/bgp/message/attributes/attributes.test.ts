@@ -3,8 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { hex, toHex } from '../../../../test/support/hex.ts';
 import type { AsPathSegment, AttributeContext, PathAttributes } from '../types.ts';
 import { parseAsPath } from './as-path.ts';
-import { attributeName, decodeAttributes, findMpAttributes } from './decode.ts';
+import { decodeAttributes } from './decode.ts';
 import { encodeAttributes, type EncodeContext } from './encode.ts';
+import { findMpAttributes } from './find.ts';
+import { attributeName } from './reading.ts';
 
 const IBGP: AttributeContext = { peerType: 'ibgp', families: ['ipv4-unicast', 'ipv6-unicast'] };
 const path = (text: string): AsPathSegment[] => parseAsPath(text) ?? expect.fail(text);

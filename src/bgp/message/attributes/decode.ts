@@ -2,28 +2,19 @@
  * Reads a block of path attributes and judges it by RFC 7606: what is wrong, and what the strongest of it leads to.
  * It goes on after a wrong attribute, because the routes to withdraw may lie behind it; it stops only where the block can
  * no longer be cut. Nothing throws, whatever the octets.
- * Stands on as-path.ts, mp.ts and findings.ts; sessions call it once for each distinct block.
+ * Stands on basics.ts, lists.ts, mp.ts and findings.ts; sessions call it once for each distinct block.
  */
-import { textOf4, u16, u32 } from '../bytes.ts';
+import { u16, u32 } from '../bytes.ts';
 import { AS_TRANS, AttributeCode, AttributeFlag, NotificationCode, UpdateError } from '../constants.ts';
-import type {
-  Aggregator,
-  AsPathSegment,
-  AttributeContext,
-  AttributesResult,
-  ExtendedCommunity,
-  LargeCommunity,
-  MpReach,
-  MpUnreach,
-  PathAttributes,
-  RawAttribute,
-  Reaction,
-} from '../types.ts';
-import { decodeAsPath, isConfedSegment, mergeAs4Path } from './as-path.ts';
-import { type AttributeSpan, createFindings, type Findings, report, reportAttribute } from './findings.ts';
-import { decodeMpReach, decodeMpUnreach, isHostAddress4 } from './mp.ts';
+import type { AttributeContext, AttributesResult } from '../types.ts';
+import { mergeAs4Path } from './as-path.ts';
+import { readAggregator, readAs4Aggregator, readAs4Path, readAsPath, readNextHop, readOrigin } from './basics.ts';
+import { type AttributeSpan, createFindings, report, reportAttribute } from './findings.ts';
+import { readAigp, readExtendedCommunities, readIpv6ExtendedCommunities, readLargeCommunities } from './lists.ts';
+import { decodeMpReach, decodeMpUnreach } from './mp.ts';
+import { attributeName, isRun, lengthFault, type Reading, readWords, unexpectedFault } from './reading.ts';
 
-type Writable<T> = { -readonly [K in keyof T]: T[K] };
+export { findMpAttributes, type MpSpans } from './find.ts';
 
 const OPTIONAL = AttributeFlag.optional;
 const TRANSITIVE = AttributeFlag.transitive;
@@ -54,178 +45,6 @@ for (const [code, flags] of [
   [AttributeCode.otc, OPTIONAL_TRANSITIVE],
 ] as const) {
   EXPECTED_FLAGS[code] = flags;
-}
-
-const NAMES = new Map<number, string>(
-  Object.entries(AttributeCode).map(([name, code]) => [
-    code,
-    name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase(),
-  ]),
-);
-
-/** The name of an attribute for people, e.g. `LOCAL_PREF`; `attribute N` when it has none here. */
-export function attributeName(code: number): string {
-  return NAMES.get(code) ?? `attribute ${code}`;
-}
-
-const ORIGINS = ['igp', 'egp', 'incomplete'] as const;
-
-/** What a block is read into before it is handed out. */
-interface Reading {
-  readonly context: AttributeContext;
-  readonly findings: Findings;
-  readonly attributes: Writable<PathAttributes>;
-  readonly unknown: RawAttribute[];
-  readonly partial: number[];
-  as4Path?: AsPathSegment[];
-  as4Aggregator?: Aggregator;
-  mpReach?: MpReach;
-  mpUnreach?: MpUnreach;
-  readonly hasNlri: boolean;
-  /** An MP_REACH_NLRI with routes was there, whether or not its family was negotiated. */
-  reachable: boolean;
-}
-
-function lengthFault(reading: Reading, span: AttributeSpan, reaction: Reaction, section: string): void {
-  const reason = `${attributeName(span.code)} of ${span.length} octets (RFC ${section})`;
-  reportAttribute(reading.findings, span, 'attribute-length', reaction, UpdateError.attributeLength, reason);
-}
-
-function valueFault(reading: Reading, span: AttributeSpan, reaction: Reaction, subcode: number, what: string): void {
-  reportAttribute(reading.findings, span, 'attribute-value', reaction, subcode, `${attributeName(span.code)}: ${what}`);
-}
-
-function unexpectedFault(reading: Reading, span: AttributeSpan, section: string): void {
-  const reason = `${attributeName(span.code)} from this kind of peer is left out (RFC ${section})`;
-  reportAttribute(reading.findings, span, 'attribute-unexpected', 'discard', UpdateError.unspecific, reason);
-}
-
-/** Whether the value is a run of one or more items of `size` octets. */
-function isRun(reading: Reading, span: AttributeSpan, size: number, section: string): boolean {
-  if (span.length > 0 && span.length % size === 0) return true;
-  lengthFault(reading, span, 'withdraw', section);
-  return false;
-}
-
-function readWords({ bytes, at, length }: AttributeSpan): number[] {
-  const words = new Array<number>(length >>> 2);
-  for (let index = 0; index < words.length; index++) words[index] = u32(bytes, at + index * 4);
-  return words;
-}
-
-function readOrigin(reading: Reading, span: AttributeSpan): void {
-  if (span.length !== 1) return lengthFault(reading, span, 'withdraw', '7606 section 7.1');
-  const value = span.bytes[span.at] ?? 255;
-  const origin = ORIGINS[value];
-  if (origin !== undefined) reading.attributes.origin = origin;
-  else valueFault(reading, span, 'withdraw', UpdateError.invalidOrigin, `value ${value} (RFC 7606 section 7.1)`);
-}
-
-/** Reports sets where they are to be treated as withdrawn (RFC 9774 section 3). */
-function refusesSets(reading: Reading, span: AttributeSpan, path: readonly AsPathSegment[]): boolean {
-  if (reading.context.asSets !== 'withdraw') return false;
-  if (!path.some(({ type }) => type === 'set' || type === 'confed-set')) return false;
-  valueFault(reading, span, 'withdraw', UpdateError.malformedAsPath, 'AS_SET (RFC 9774 section 3)');
-  return true;
-}
-
-function readAsPath(reading: Reading, span: AttributeSpan): void {
-  const { context } = reading;
-  const path = decodeAsPath(span.bytes, span.at, span.length, context.fourOctetAs === false ? 2 : 4);
-  const malformed = (what: string): void =>
-    valueFault(reading, span, 'withdraw', UpdateError.malformedAsPath, `${what} (RFC 7606 section 7.2)`);
-  if (typeof path === 'string') return malformed(path);
-  if (context.peerType === 'ebgp' && path.some(isConfedSegment)) {
-    return malformed('confederation segment from outside the confederation');
-  }
-  if (refusesSets(reading, span, path)) return;
-  reading.attributes.asPath = path;
-}
-
-function readNextHop(reading: Reading, span: AttributeSpan): void {
-  // Without routes in the NLRI field it is to be ignored (RFC 4760 section 3), right or wrong.
-  const reaction = reading.hasNlri ? 'withdraw' : 'discard';
-  if (span.length !== 4) return lengthFault(reading, span, reaction, '7606 section 7.3');
-  const text = textOf4(span.bytes, span.at);
-  if (isHostAddress4(u32(span.bytes, span.at))) {
-    reading.attributes.nextHop = text;
-    return;
-  }
-  const reason = `NEXT_HOP ${text} is no host address (RFC 4271 section 6.3, RFC 7606 section 3 e)`;
-  reportAttribute(reading.findings, span, 'next-hop', reaction, UpdateError.invalidNextHop, reason);
-}
-
-function readAggregator(reading: Reading, span: AttributeSpan): void {
-  const wide = reading.context.fourOctetAs !== false;
-  if (span.length !== (wide ? 8 : 6)) return lengthFault(reading, span, 'discard', '7606 section 7.7');
-  const asn = wide ? u32(span.bytes, span.at) : u16(span.bytes, span.at);
-  if (asn === 0)
-    return valueFault(reading, span, 'discard', UpdateError.optionalAttribute, 'AS 0 (RFC 7607 section 2)');
-  reading.attributes.aggregator = { asn, address: textOf4(span.bytes, span.at + (wide ? 4 : 2)) };
-}
-
-function readAs4Path(reading: Reading, span: AttributeSpan): void {
-  if (reading.context.fourOctetAs !== false) return unexpectedFault(reading, span, '6793 section 4.1');
-  const path = decodeAsPath(span.bytes, span.at, span.length, 4);
-  if (typeof path !== 'string' && path.length > 0) {
-    if (!refusesSets(reading, span, path)) reading.as4Path = path;
-  } else {
-    const what = `${typeof path === 'string' ? path : 'empty'} (RFC 6793 section 6)`;
-    valueFault(reading, span, 'discard', UpdateError.optionalAttribute, what);
-  }
-}
-
-function readAs4Aggregator(reading: Reading, span: AttributeSpan): void {
-  if (reading.context.fourOctetAs !== false) return unexpectedFault(reading, span, '6793 section 4.1');
-  if (span.length !== 8) return lengthFault(reading, span, 'discard', '6793 section 6');
-  const asn = u32(span.bytes, span.at);
-  if (asn === 0)
-    return valueFault(reading, span, 'discard', UpdateError.optionalAttribute, 'AS 0 (RFC 7607 section 2)');
-  reading.as4Aggregator = { asn, address: textOf4(span.bytes, span.at + 4) };
-}
-
-function readLargeCommunities(reading: Reading, span: AttributeSpan): void {
-  if (!isRun(reading, span, 12, '8092 section 6')) return;
-  const found: LargeCommunity[] = [];
-  const seen = new Set<string>();
-  for (let at = span.at; at < span.at + span.length; at += 12) {
-    const value = [u32(span.bytes, at), u32(span.bytes, at + 4), u32(span.bytes, at + 8)] as const;
-    // Duplicates are silently removed (RFC 8092 section 5).
-    const key = value.join(':');
-    if (seen.has(key)) continue;
-    seen.add(key);
-    found.push(value);
-  }
-  reading.attributes.largeCommunities = found;
-}
-
-function readExtendedCommunities(reading: Reading, span: AttributeSpan): void {
-  if (!isRun(reading, span, 8, '7606 section 7.14')) return;
-  const found: ExtendedCommunity[] = [];
-  for (let at = span.at; at < span.at + span.length; at += 8) {
-    found.push([u32(span.bytes, at), u32(span.bytes, at + 4)]);
-  }
-  reading.attributes.extendedCommunities = found;
-}
-
-function readAigp(reading: Reading, span: AttributeSpan): void {
-  const { aigp = reading.context.peerType !== 'ebgp' } = reading.context;
-  if (!aigp) return unexpectedFault(reading, span, '7311 section 3.3');
-  const end = span.at + span.length;
-  const malformed = (): void =>
-    valueFault(reading, span, 'discard', UpdateError.optionalAttribute, 'malformed TLV (RFC 7311 section 3.2)');
-  let metric: bigint | undefined;
-  for (let at = span.at; at < end;) {
-    const size = at + 3 <= end ? u16(span.bytes, at + 1) : 0;
-    if (size < 3 || at + size > end) return malformed();
-    if (span.bytes[at] === 1) {
-      if (size !== 11) return malformed();
-      metric ??= (BigInt(u32(span.bytes, at + 3)) << 32n) | BigInt(u32(span.bytes, at + 7));
-    }
-    at += size;
-  }
-  if (metric !== undefined) reading.attributes.aigp = metric;
-  else malformed();
 }
 
 function readKnown(reading: Reading, span: AttributeSpan): void {
@@ -270,13 +89,8 @@ function readKnown(reading: Reading, span: AttributeSpan): void {
       return readAs4Path(reading, span);
     case AttributeCode.as4Aggregator:
       return readAs4Aggregator(reading, span);
-    case AttributeCode.ipv6ExtendedCommunities: {
-      if (!isRun(reading, span, 20, '7606 section 7.15')) return;
-      const found: Uint8Array[] = [];
-      for (let at = span.at; at < span.at + span.length; at += 20) found.push(span.bytes.slice(at, at + 20));
-      attributes.ipv6ExtendedCommunities = found;
-      return;
-    }
+    case AttributeCode.ipv6ExtendedCommunities:
+      return readIpv6ExtendedCommunities(reading, span);
     case AttributeCode.aigp:
       return readAigp(reading, span);
     case AttributeCode.largeCommunities:
@@ -463,40 +277,4 @@ export function decodeAttributes(
     reaction: findings.reaction,
     findings: findings.list,
   };
-}
-
-/** Where MP_REACH_NLRI and MP_UNREACH_NLRI lie in a block; offsets are of the flags octet, -1 when absent. */
-export interface MpSpans {
-  reachStart: number;
-  reachEnd: number;
-  unreachStart: number;
-  unreachEnd: number;
-}
-
-/**
- * Finds the MP attributes of a block without reading anything else, for those who intern the rest of the block by its octets.
- * Returns `false` when the block cannot be cut or has one of them twice: then only {@link decodeAttributes} can say more.
- */
-export function findMpAttributes(bytes: Uint8Array, offset: number, length: number, spans: MpSpans): boolean {
-  spans.reachStart = spans.reachEnd = spans.unreachStart = spans.unreachEnd = -1;
-  const end = offset + length;
-  let start = offset;
-  while (start < end) {
-    const wide = (bytes[start]! & AttributeFlag.extendedLength) !== 0;
-    if (end - start < (wide ? 4 : 3)) return false;
-    const code = bytes[start + 1]!;
-    const next = wide ? start + 4 + ((bytes[start + 2]! << 8) | bytes[start + 3]!) : start + 3 + bytes[start + 2]!;
-    if (next > end) return false;
-    if (code === AttributeCode.mpReach) {
-      if (spans.reachStart >= 0) return false;
-      spans.reachStart = start;
-      spans.reachEnd = next;
-    } else if (code === AttributeCode.mpUnreach) {
-      if (spans.unreachStart >= 0) return false;
-      spans.unreachStart = start;
-      spans.unreachEnd = next;
-    }
-    start = next;
-  }
-  return true;
 }
