@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { explained } from './bgp-vector-differences.ts';
-import { compareWithDump, judge, type Vector } from './bgp-vectors.ts';
+import { compareWithDump, compareWithJson, judge, type Vector } from './bgp-vectors.ts';
 
 // Vectors of other projects stay under their own licences, outside this repository.
 const folder = process.env['BGP_VECTORS'] ?? resolve(import.meta.dirname, '../../../shared/bgp-vectors');
@@ -47,7 +47,7 @@ describe.skipIf(files.length === 0)('BGP vectors of other projects', () => {
         counts[verdict]++;
       }
       if (again === 'same' || again === 'equal') counts[again]++;
-      const misread = compareWithDump(vector);
+      const misread = compareWithDump(vector) ?? compareWithJson(vector);
       if (misread !== undefined) wrong.push(`${vector.id}: ${misread}`);
       const meant = (vector.meaning as { text?: unknown } | undefined)?.text;
       if (

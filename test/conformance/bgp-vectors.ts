@@ -453,3 +453,65 @@ export function compareWithDump(vector: Vector): string | undefined {
   if (index < 0 && (cut || found.length === meant.length)) return undefined;
   return `bgpdump reads ${meant[index] ?? meant.length}, ours ${found[index] ?? found.length}`;
 }
+
+/** ExaBGP's own JSON of an UPDATE, as far as it is compared. */
+interface ExaUpdate {
+  readonly attribute?: Readonly<Record<string, unknown>>;
+  readonly announce?: Readonly<Record<string, Readonly<Record<string, readonly ExaRoute[]>>>>;
+  readonly withdraw?: Readonly<Record<string, readonly ExaRoute[]>>;
+}
+
+interface ExaRoute {
+  readonly nlri?: string;
+  readonly 'path-information'?: string;
+}
+
+function exaRoute({ nlri, 'path-information': path }: ExaRoute, hop: string): string {
+  return `${nlri}${path === undefined ? '' : ` path ${path}`}${hop === '' ? '' : ` via ${hop}`}`;
+}
+
+/** Compares unicast routes, next hops, ORIGIN, MED and LOCAL_PREF with what ExaBGP prints; says what is read otherwise. */
+export function compareWithJson(vector: Vector): string | undefined {
+  const update = (vector.meaning as { json?: { update?: ExaUpdate } | null } | undefined)?.json?.update;
+  if (update === undefined || explained.has(vector.id)) return undefined;
+  const unicast = (family: string): boolean => family === 'ipv4 unicast' || family === 'ipv6 unicast';
+  const meant: string[] = [];
+  for (const [family, byHop] of Object.entries(update.announce ?? {})) {
+    if (!unicast(family)) continue;
+    for (const [hop, found] of Object.entries(byHop)) meant.push(...found.map((one) => exaRoute(one, hop)));
+  }
+  for (const [family, found] of Object.entries(update.withdraw ?? {})) {
+    if (unicast(family)) meant.push(...found.map((one) => exaRoute(one, 'nowhere')));
+  }
+  if (meant.length === 0) return undefined;
+  const message = hex(vector.hex);
+  const paths = meant.some((text) => text.includes(' path '));
+  const context: AttributeContext = {
+    peerType: 'ibgp',
+    families: ALL,
+    extendedNextHop: ALL,
+    ...(paths ? { addPath: ALL } : {}),
+  };
+  const { announced, withdrawn, attributes } = decodeUpdate(message, 0, message.length, context);
+  const dotted = (id: number): string => [24, 16, 8, 0].map((shift) => (id >>> shift) & 255).join('.');
+  const show = (text: string, id: number | undefined, hop: string): string =>
+    `${text}${id === undefined ? '' : ` path ${dotted(id)}`} via ${hop}`;
+  const plain = ({ family }: { readonly family: Family }): boolean => /^ipv[46]-unicast$/.test(family);
+  const found = [
+    ...announced
+      .filter(plain)
+      .flatMap(({ routes, nextHop }) => routes.map(({ text, pathId }) => show(text, pathId, nextHop))),
+    ...withdrawn.filter(plain).flatMap(({ routes }) => routes.map(({ text, pathId }) => show(text, pathId, 'nowhere'))),
+  ];
+  if (json([...found].sort()) !== json([...meant].sort())) return `ExaBGP reads ${json(meant)}, ours ${json(found)}`;
+  const { attribute = {} } = update;
+  for (const [name, ours] of [
+    ['origin', attributes.origin],
+    ['med', attributes.med],
+    ['local-preference', attributes.localPref],
+  ] as const) {
+    if (name in attribute && attribute[name] !== ours)
+      return `ExaBGP reads ${name} ${json(attribute[name])}, ours ${ours}`;
+  }
+  return undefined;
+}
