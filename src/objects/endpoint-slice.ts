@@ -86,7 +86,7 @@ function readEndpoints(report: Report, json: Json, family: Family, namespace: st
       pod: readPod(item['targetRef'], namespace),
     });
   }
-  return endpoints.length === 0 ? EMPTY_LIST : endpoints;
+  return endpoints.length === 0 ? EMPTY_LIST : endpoints.slice();
 }
 
 function readAddresses(report: Report, item: Json, path: string, family: Family): readonly string[] {
@@ -98,7 +98,7 @@ function readAddresses(report: Report, item: Json, path: string, family: Family)
     if (address.includes(':') === (family === 6)) found.push(address);
     else note(report, at, `${address} is not of the slice's family; left out`);
   });
-  return found;
+  return found.slice();
 }
 
 /** An unreadable condition counts as not met: traffic is kept away from what is not known to be well. */

@@ -14,3 +14,5 @@ export { projectNode } from './node.ts';
 export { projectPod } from './pod.ts';
 export { projectService } from './service.ts';
 export { mapSelects, selectorMatches } from './selector.ts';
+export type { FieldMask } from './masks.ts';
+export { MASKS } from './masks.ts';

@@ -33,7 +33,11 @@ export function projectPod(raw: unknown): Projected<PodObject> {
     const phase = choiceAt(report, status, 'phase', 'status.phase', PHASES, phaseWithout(status));
     return {
       kind: 'Pod' as const,
-      ...base,
+      namespace: base.namespace,
+      name: base.name,
+      uid: base.uid,
+      labels: base.labels,
+      annotations: base.annotations,
       nodeName: internString(textAt(report, spec, 'nodeName', 'spec.nodeName')),
       phase,
       hostNetwork: flagAt(report, spec, 'hostNetwork', 'spec.hostNetwork', false),
@@ -49,6 +53,7 @@ export function projectPod(raw: unknown): Projected<PodObject> {
       ),
       ready: readReady(report, status),
       containerIds: readContainerIds(report, status),
+      ...(base.deletedAt === undefined ? {} : { deletedAt: base.deletedAt }),
     };
   });
 }
@@ -74,7 +79,8 @@ function readIPs(report: Report, status: Json, many: string, one: string): reado
   }
   const single = status[one];
   if (listed === 0 && single !== undefined && single !== null && single !== '') add(single, `status.${one}`);
-  return found.length === 0 ? EMPTY_LIST : found;
+  // A copy has no room to grow: with two lists a pod that is a quarter of its memory.
+  return found.length === 0 ? EMPTY_LIST : found.slice();
 }
 
 function readPorts(report: Report, spec: Json): readonly ContainerPort[] {
@@ -111,5 +117,5 @@ function readContainerIds(report: Report, status: Json): readonly string[] {
       if (typeof id === 'string' && /^[a-z0-9-]+:\/\/[A-Za-z0-9_.-]+$/.test(id)) ids.push(id);
     }
   }
-  return ids.length === 0 ? EMPTY_LIST : ids;
+  return ids.length === 0 ? EMPTY_LIST : ids.slice();
 }

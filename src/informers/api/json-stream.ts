@@ -1,7 +1,7 @@
 /**
  * Finding the objects in a stream of JSON without holding or parsing the whole: items of a list, events of a watch.
  * A list of 50,000 pods is 150 MB that would block the loop for seconds in one `JSON.parse`; object by object it never does.
- * Bytes in, text of whole objects out; pure.
+ * Bytes in, the bytes of whole objects out, valid until the call returns; pure.
  */
 
 const QUOTE = 0x22;
@@ -39,18 +39,18 @@ function createCarry(limit: number) {
       // A copy: the chunk may be a window of a pool that is used again.
       parts.push(Buffer.from(part));
     },
-    take(last: Buffer): string {
-      if (parts.length === 0) return last.toString('utf8');
-      const text = Buffer.concat([...parts, last]).toString('utf8');
+    take(last: Buffer): Buffer {
+      if (parts.length === 0) return last;
+      const whole = Buffer.concat([...parts, last]);
       parts = [];
       length = 0;
-      return text;
+      return whole;
     },
   };
 }
 
 /** Cuts at line feeds; empty lines are passed over. The watch protocol is one JSON object a line. */
-export function createLineCutter(onLine: (text: string) => void, limit = 64 * 1024 * 1024): Cutter {
+export function createLineCutter(onLine: (bytes: Buffer) => void, limit = 64 * 1024 * 1024): Cutter {
   const carry = createCarry(limit);
   return {
     get held() {
@@ -60,9 +60,9 @@ export function createLineCutter(onLine: (text: string) => void, limit = 64 * 10
       const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
       let start = 0;
       for (let end = bytes.indexOf(LINE_FEED); end >= 0; end = bytes.indexOf(LINE_FEED, start)) {
-        const text = carry.take(bytes.subarray(start, end));
+        const line = carry.take(bytes.subarray(start, end));
         start = end + 1;
-        if (text.trim() !== '') onLine(text);
+        if (line.some((code) => code > 0x20)) onLine(line);
       }
       carry.keep(bytes.subarray(start));
     },
@@ -76,7 +76,7 @@ export interface ListCutter extends Cutter {
 }
 
 /** Cuts the elements of the top level's `items` out of a JSON object, whether it comes before or after the other fields. */
-export function createListCutter(onItem: (text: string) => void, limit = 64 * 1024 * 1024): ListCutter {
+export function createListCutter(onItem: (bytes: Buffer) => void, limit = 64 * 1024 * 1024): ListCutter {
   const item = createCarry(limit);
   const rest: Buffer[] = [];
   let restLength = 0;

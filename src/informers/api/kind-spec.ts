@@ -2,10 +2,12 @@
  * What a generic source must know of a kind: where the API serves it and how its JSON becomes a value.
  * The six kinds of this package are made from the table in objects; callers bring their own for custom resources.
  */
-import { KINDS, project } from '../../objects/index.ts';
+import { KINDS, MASKS, project } from '../../objects/index.ts';
 import type { Projected } from '../../objects/index.ts';
 import type { ObjectKind, ObjectKinds } from '../../objects/types.ts';
 import type { SelectOptions } from '../source.ts';
+import { createMaskedParser } from './masked-json.ts';
+import type { Mask, MaskedParser } from './masked-json.ts';
 
 /** A kind of the API and its projection. */
 export interface KindSpec<Item> {
@@ -17,11 +19,37 @@ export interface KindSpec<Item> {
   readonly namespaced: boolean;
   /** Reads one object; what it throws becomes an issue of that object. */
   readonly project: (raw: unknown) => Projected<Item>;
+  /** The fields that `project` reads; the others never become objects. @defaultValue everything */
+  readonly mask?: Mask;
 }
 
 /** The spec of a projected kind. */
 export function specOf<Kind extends ObjectKind>(kind: Kind): KindSpec<ObjectKinds[Kind]> {
-  return { kind, ...KINDS[kind], project: (raw) => project(kind, raw) };
+  return { kind, ...KINDS[kind], mask: MASKS[kind], project: (raw) => project(kind, raw) };
+}
+
+/** What every object of the API is known by, and what a watch says of itself. */
+const ALWAYS = { name: true, namespace: true, resourceVersion: true } as const;
+const EVENT = { code: true, reason: true, message: true, details: true } as const;
+
+/** Parsers of one kind's objects and of the events of its watch. */
+export function parsersOf(spec: Pick<KindSpec<unknown>, 'mask'>): {
+  readonly object: MaskedParser;
+  readonly event: MaskedParser;
+} {
+  const { mask = true } = spec;
+  if (mask === true) return { object: createMaskedParser(true), event: createMaskedParser(true) };
+  const own = mask['metadata'] ?? {};
+  const metadata: Mask = own === true ? true : { ...own, ...ALWAYS };
+  const annotations = metadata === true ? true : metadata['annotations'];
+  const marked: Mask =
+    metadata === true || annotations === true
+      ? metadata
+      : { ...metadata, annotations: { ...annotations, 'k8s.io/*': true } };
+  return {
+    object: createMaskedParser({ ...mask, metadata }),
+    event: createMaskedParser({ type: true, object: { ...EVENT, ...mask, metadata: marked } }),
+  };
 }
 
 /** The path of a kind's collection, or of one object in it. */

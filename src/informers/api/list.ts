@@ -12,7 +12,7 @@ import type { Connection } from './connection.ts';
 import { metadataOf, putRaw } from './feed.ts';
 import { createListCutter } from './json-stream.ts';
 import type { KindSpec } from './kind-spec.ts';
-import { pathOf, queryOf } from './kind-spec.ts';
+import { parsersOf, pathOf, queryOf } from './kind-spec.ts';
 
 /** What one full list needs. */
 export interface ListTask<Item> {
@@ -65,8 +65,9 @@ async function listPage<Item>(
     signal,
     headersTimeoutMs: task.headersTimeoutMs,
   });
-  const cutter = createListCutter((text) => {
-    const key = putRaw(store, spec, JSON.parse(text));
+  const parse = parsersOf(spec).object;
+  const cutter = createListCutter((bytes) => {
+    const key = putRaw(store, spec, parse(bytes));
     if (key !== undefined) seen.add(key);
   });
   const stall = setTimeout(() => response.body.destroy(new Error(`nothing came for ${task.stallMs} ms`)), task.stallMs);

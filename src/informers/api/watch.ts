@@ -13,7 +13,7 @@ import type { Connection } from './connection.ts';
 import { keyOf, metadataOf, putRaw } from './feed.ts';
 import { createLineCutter } from './json-stream.ts';
 import type { KindSpec } from './kind-spec.ts';
-import { pathOf, queryOf } from './kind-spec.ts';
+import { parsersOf, pathOf, queryOf } from './kind-spec.ts';
 
 /** What one watch needs. */
 export interface WatchTask<Item> {
@@ -70,9 +70,10 @@ export async function watchOnce<Item>(task: WatchTask<Item>): Promise<WatchEnd> 
   /** Keys seen while the full picture streams. */
   let initial = task.version === undefined ? new Set<string>() : undefined;
 
-  const takeEvent = (text: string) => {
+  const parse = parsersOf(spec).event;
+  const takeEvent = (bytes: Buffer) => {
     if (relist !== undefined || failure !== undefined) return;
-    const event = JSON.parse(text) as { type?: unknown; object?: unknown };
+    const event = parse(bytes) as { type?: unknown; object?: unknown };
     events++;
     if (event.type === 'ERROR') {
       const error = errorOfStatus(event.object, 500);
