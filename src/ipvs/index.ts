@@ -27,3 +27,7 @@ export type { MaglevBackend, MaglevBalance, MaglevDisruption, MaglevOptions, Mag
 export { lookupMaglev, maglevBalance, maglevDisruption, maglevTable } from './maglev/table.ts';
 export type { MhOptions, MhServer, MhTable } from './maglev/kernel.ts';
 export { mhLookup, mhTable } from './maglev/kernel.ts';
+export type { DsrPod } from './compile/service.ts';
+export type { DsrPods, DsrPodsOptions } from './dsr/pods.ts';
+export { createDsrPods } from './dsr/pods.ts';
+export { findNetnsByCgroup } from './dsr/netns.ts';

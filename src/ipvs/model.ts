@@ -16,6 +16,8 @@ export const ipvsNames = {
   /** VIP:port pairs that only some sources may use, and which. */
   limitedSet: 'kube-router-svip-lim',
   sourceSet: 'kube-router-svip-src',
+  /** VIP:port pairs without an endpoint. */
+  refusedSet: 'kube-router-svip-ref',
   /** VIP:port pairs that carry a firewall mark, with the mark: for everyone, and for clients inside the cluster only. */
   markSet: 'kube-router-svc-mark',
   insideMarkSet: 'kube-router-svc-mark-in',
@@ -25,6 +27,7 @@ export const ipvsNames = {
   hairpinSet: 'kube-router-hairpin',
   /** Chains: filter (VIP firewall), nat, mangle. */
   filterChain: 'KUBE-ROUTER-SERVICES',
+  refuseChain: 'KUBE-ROUTER-SVC-REFUSE',
   natChain: 'KUBE-ROUTER-SVC-NAT',
   markChain: 'KUBE-ROUTER-SVC-MARK',
   localMarkChain: 'KUBE-ROUTER-SVC-LMARK',

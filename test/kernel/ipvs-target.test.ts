@@ -98,6 +98,8 @@ describe('the service proxy in a kernel with IPVS', () => {
       :FORWARD ACCEPT
       :OUTPUT ACCEPT
       :KUBE-ROUTER-SERVICES -
+      :KUBE-ROUTER-SVC-REFUSE -
+      -A INPUT -m set --match-set kube-router-svip-ref dst,dst -j KUBE-ROUTER-SVC-REFUSE
       -A INPUT -m set --match-set kube-router-svip-lim dst,dst -m set ! --match-set kube-router-svip-src dst,dst,src -j DROP
       -A INPUT -m set --match-set kube-router-svip dst -j KUBE-ROUTER-SERVICES
       -A INPUT -p tcp -m tcp --dport 22 -j ACCEPT
@@ -108,6 +110,10 @@ describe('the service proxy in a kernel with IPVS', () => {
       -A KUBE-ROUTER-SERVICES -p icmp -m icmp --icmp-type 11 -j ACCEPT
       -A KUBE-ROUTER-SERVICES -m set --match-set kube-router-svip-prt dst,dst -j ACCEPT
       -A KUBE-ROUTER-SERVICES -m set ! --match-set kube-router-local-ips dst -j REJECT --reject-with icmp-port-unreachable
+      -A KUBE-ROUTER-SVC-REFUSE -m set --match-set kube-router-svc-mark-in dst,dst -m mark ! --mark 0x0/0x3fff -j RETURN
+      -A KUBE-ROUTER-SVC-REFUSE -p tcp -j REJECT --reject-with tcp-reset
+      -A KUBE-ROUTER-SVC-REFUSE -p sctp -j REJECT --reject-with icmp-proto-unreachable
+      -A KUBE-ROUTER-SVC-REFUSE -j REJECT --reject-with icmp-port-unreachable
       COMMIT
       *nat
       :PREROUTING ACCEPT
@@ -172,6 +178,7 @@ describe('the service proxy in a kernel with IPVS', () => {
       create inet6:kube-router-svip hash:ip family inet6 hashsize 1024 maxelem 1048576 bucketsize 12
       create inet6:kube-router-svip-lim hash:ip,port family inet6 hashsize 1024 maxelem 1048576 bucketsize 12
       create inet6:kube-router-svip-prt hash:ip,port family inet6 hashsize 1024 maxelem 1048576 bucketsize 12
+      create inet6:kube-router-svip-ref hash:ip,port family inet6 hashsize 1024 maxelem 1048576 bucketsize 12
       create inet6:kube-router-svip-src hash:ip,port,net family inet6 hashsize 1024 maxelem 1048576 bucketsize 12
       create kube-router-hairpin hash:ip,port,ip family inet hashsize 1024 maxelem 1048576 bucketsize 12
       create kube-router-local-ips hash:ip family inet hashsize 1024 maxelem 1048576 bucketsize 12
@@ -181,6 +188,7 @@ describe('the service proxy in a kernel with IPVS', () => {
       create kube-router-svip hash:ip family inet hashsize 1024 maxelem 1048576 bucketsize 12
       create kube-router-svip-lim hash:ip,port family inet hashsize 1024 maxelem 1048576 bucketsize 12
       create kube-router-svip-prt hash:ip,port family inet hashsize 1024 maxelem 1048576 bucketsize 12
+      create kube-router-svip-ref hash:ip,port family inet hashsize 1024 maxelem 1048576 bucketsize 12
       create kube-router-svip-src hash:ip,port,net family inet hashsize 1024 maxelem 1048576 bucketsize 12
       create theirs hash:ip family inet hashsize 1024 maxelem 65536 bucketsize 12
       "

@@ -39,6 +39,7 @@ function sets(family: Family): SetItem[] {
     set(ipvsNames.vipSet, family, 'hash:ip'),
     set(ipvsNames.localSet, family, 'hash:ip'),
     set(ipvsNames.servedSet, family, 'hash:ip,port'),
+    set(ipvsNames.refusedSet, family, 'hash:ip,port'),
     set(ipvsNames.limitedSet, family, 'hash:ip,port'),
     set(ipvsNames.sourceSet, family, 'hash:ip,port,net'),
     set(ipvsNames.markSet, family, 'hash:ip,port', true),
@@ -62,11 +63,9 @@ function icmp(family: Family): string[] {
   return ['-m conntrack --ctstate RELATED -j ACCEPT', ...accept];
 }
 
-/** Filter: source ranges first, then what is served, then everything else at a VIP is refused. */
+/** Filter: what is served passes, everything else at a VIP is refused. */
 function vipFirewall(family: Family): IpvsItem[] {
   const unreachable = family === 4 ? 'icmp-port-unreachable' : 'icmp6-port-unreachable';
-  const limited = match(ipvsNames.limitedSet, family, 'dst,dst');
-  const allowed = match(ipvsNames.sourceSet, family, 'dst,dst,src', true);
   return [
     chain(family, 'filter', ipvsNames.filterChain, [
       ...icmp(family),
@@ -74,8 +73,31 @@ function vipFirewall(family: Family): IpvsItem[] {
       `${match(ipvsNames.localSet, family, 'dst', true)} -j REJECT --reject-with ${unreachable}`,
     ]),
     jump(family, 'filter', 'INPUT', `${match(ipvsNames.vipSet, family, 'dst')} -j ${ipvsNames.filterChain}`),
-    // Its own rule and last in this list, hence first in INPUT: it also holds with the VIP firewall's accepts.
-    jump(family, 'filter', 'INPUT', `${limited} ${allowed} -j DROP`),
+  ];
+}
+
+/** Source ranges: enforced with or without the VIP firewall, and before its accepts. */
+function sources(family: Family): IpvsItem[] {
+  const limited = match(ipvsNames.limitedSet, family, 'dst,dst');
+  return [
+    jump(family, 'filter', 'INPUT', `${limited} ${match(ipvsNames.sourceSet, family, 'dst,dst,src', true)} -j DROP`),
+  ];
+}
+
+/**
+ * What has no endpoint is refused before IPVS sees it: TCP by a reset, which no client takes for a passing error. SCTP listens
+ * to protocol-unreachable only (RFC 4960 appendix C), which ICMPv6 lacks. A marked in-cluster client has endpoints of its own.
+ */
+function refusal(family: Family): IpvsItem[] {
+  const reject = family === 4 ? 'icmp-port-unreachable' : 'icmp6-port-unreachable';
+  return [
+    chain(family, 'filter', ipvsNames.refuseChain, [
+      `${match(ipvsNames.insideMarkSet, family, 'dst,dst')} -m mark ! --mark 0x0/${hex(MARK_MASK)} -j RETURN`,
+      '-p tcp -j REJECT --reject-with tcp-reset',
+      ...(family === 4 ? ['-p sctp -j REJECT --reject-with icmp-proto-unreachable'] : []),
+      `-j REJECT --reject-with ${reject}`,
+    ]),
+    jump(family, 'filter', 'INPUT', `${match(ipvsNames.refusedSet, family, 'dst,dst')} -j ${ipvsNames.refuseChain}`),
   ];
 }
 
@@ -132,7 +154,13 @@ export function baseItems(options: ResolvedOptions): IpvsItem[] {
   for (const family of [4, 6] as const) {
     const node = options.node.primary[family];
     if (node === undefined) continue;
-    items.push(...sets(family), ...(options.permitAll ? vipFirewall(family) : []), ...marking(options, family));
+    items.push(
+      ...sets(family),
+      ...(options.permitAll ? vipFirewall(family) : []),
+      ...sources(family),
+      ...refusal(family),
+      ...marking(options, family),
+    );
     items.push(chain(family, 'nat', ipvsNames.natChain, natRules(options, family, node)));
     items.push(jump(family, 'nat', 'POSTROUTING', `-m ipvs --vdir ORIGINAL -j ${ipvsNames.natChain}`));
   }

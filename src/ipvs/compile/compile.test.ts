@@ -31,7 +31,7 @@ function text(items: ReadonlyMap<string, IpvsItem>): string {
   const entries: string[] = [];
   for (const item of items.values()) {
     if (item.type === 'addr') entries.push(`addr ${item.address} src ${item.source}`);
-    if (item.type !== 'entry' || /svip$|local-ips|svc-pods|svip-prt$/.test(item.set)) continue;
+    if (item.type !== 'entry' || /svip$|local-ips|svc-pods|svip-(prt|ref)$/.test(item.set)) continue;
     entries.push(`${item.set.replace('kube-router-', '')} ${item.element} ${item.options}`.trim());
   }
   return [...lines.sort(), ...entries.sort()].join('\n');
@@ -506,7 +506,7 @@ describe('the incremental compiler', () => {
   });
   interface Step {
     name: string;
-    external: string[];
+    external: readonly string[];
     local: boolean;
     dsr: boolean;
     endpoints: string[];

@@ -13,7 +13,7 @@ import { DSR_BIT, createMarkAllocator } from './marks.ts';
 import { resolveOptions } from './options.ts';
 import type { ResolvedOptions, ServiceOptions } from './options.ts';
 import { compileService, entry, familyOfText } from './service.ts';
-import type { Fragment, HealthPort } from './service.ts';
+import type { DsrPod, Fragment, HealthPort } from './service.ts';
 
 /** One object that came, changed or (undefined) went. */
 export type ServiceChange =
@@ -38,6 +38,8 @@ export interface ServiceCompiler {
   issues(): Issue[];
   /** Health-check node ports with their answers. */
   readonly health: ReadonlyMap<string, HealthPort>;
+  /** Local pods that serve by DSR, by Service: what {@link createDsrPods} is to prepare. */
+  readonly dsr: ReadonlyMap<string, readonly DsrPod[]>;
   /** Marks by owner, to be kept over a restart. */
   marks(): ReadonlyMap<string, number>;
   /** Compiles every Service anew, with other options (a changed node). */
@@ -99,6 +101,7 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
   /** Virtual server key to the Services that ask for it, sorted. */
   const claims = new Map<string, string | string[]>();
   const health = new Map<string, HealthPort>();
+  const dsr = new Map<string, readonly DsrPod[]>();
   const pending = new Set<string>();
   let dirty = new Set<string>();
   let first = true;
@@ -221,6 +224,8 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
     entryOf.fragment = fragment;
     entryOf.lost = lost.size === 0 ? NOTHING : lost;
     entryOf.conflicts = conflicts;
+    if (fragment.dsr === undefined) dsr.delete(key);
+    else dsr.set(key, fragment.dsr);
     if (fragment.health === undefined) health.delete(key);
     else health.set(key, fragment.health);
     if (object === undefined && entryOf.slices.size === 0) records.delete(key);
@@ -307,6 +312,7 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
 
   return {
     health,
+    dsr,
     touchPod,
     update(changes) {
       for (const change of changes) {

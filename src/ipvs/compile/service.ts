@@ -24,11 +24,21 @@ export interface HealthPort {
   readonly localEndpoints: number;
 }
 
+/** A local pod that serves a VIP by DSR and needs the VIP in its network namespace. */
+export interface DsrPod {
+  /** `namespace/name`. */
+  readonly pod: string;
+  /** The pod's address of the VIP's family. */
+  readonly address: string;
+  readonly vip: string;
+}
+
 /** What one Service needs. */
 export interface Fragment {
   readonly items: readonly IpvsItem[];
   readonly issues: readonly Issue[];
   readonly health?: HealthPort;
+  readonly dsr?: readonly DsrPod[];
   /** Owners of marks that it uses. */
   readonly marks: readonly string[];
 }
@@ -129,7 +139,8 @@ export function compileService(
             localEndpoints: localNames.size,
           },
         };
-  return { items: builder.items, issues, marks: builder.marks, ...health };
+  const dsr = builder.dsr.length === 0 ? {} : { dsr: builder.dsr };
+  return { items: builder.items, issues, marks: builder.marks, ...dsr, ...health };
 }
 
 function createBuilder(
@@ -140,11 +151,13 @@ function createBuilder(
 ): {
   readonly items: IpvsItem[];
   readonly marks: string[];
+  readonly dsr: DsrPod[];
   add(kind: Kind, address: string, number: number, port: ServicePort, index: number, selection: Selection): void;
 } {
   const { options } = context;
   const items: IpvsItem[] = [];
   const marks: string[] = [];
+  const dsr: DsrPod[] = [];
   const persistence = service.sessionAffinity === 'ClientIP' ? service.sessionAffinityTimeoutSeconds : 0;
   const common = { type: 'vs', scheduler: choices.scheduler, flags: choices.flags, persistence } as const;
   const serversOf = (chosen: readonly Candidate[], port?: number): RealServer[] =>
@@ -178,6 +191,7 @@ function createBuilder(
   const addDsr = (address: string, port: ServicePort, index: number, chosen: readonly Candidate[]): void => {
     const family = familyOfText(address);
     const fit = chosen.filter((candidate) => {
+      const { pod, nodeName } = candidate.endpoint;
       const field = `spec.ports[${index}]`;
       if (candidate.port !== port.port) {
         complain(field, `DSR keeps the port: endpoint ${hostPort(candidate.address, candidate.port)} is left out`);
@@ -187,13 +201,13 @@ function createBuilder(
         complain(field, `DSR needs a pod network: host-network endpoint ${candidate.address} is left out`);
         return false;
       }
-      return (
-        candidate.endpoint.nodeName !== options.node.name ||
-        options.dsrReady(candidate.endpoint.pod, candidate.address, address)
-      );
+      if (nodeName !== options.node.name) return true;
+      dsr.push({ pod, address: candidate.address, vip: address });
+      return options.dsrReady(pod, candidate.address, address);
     });
     const element = `${address},${port.protocol.toLowerCase()}:${port.port}`;
     const server = { forward: 'tunnel', servers: serversOf(fit, 0) } as const;
+    if (fit.length === 0) items.push(entry(ipvsNames.refusedSet, family, element));
     if (marked(context.dsrMarks, ipvsNames.markSet, element, family, server, index)) items.push(...dsrItems(family));
   };
 
@@ -220,6 +234,7 @@ function createBuilder(
   return {
     items,
     marks,
+    dsr,
     add(kind, address, number, port, index, selection) {
       const family = familyOfText(address);
       const element = `${address},${port.protocol.toLowerCase()}:${number}`;
@@ -231,6 +246,7 @@ function createBuilder(
         addDsr(address, port, index, chosen);
         return;
       }
+      if (chosen.length === 0) items.push(entry(ipvsNames.refusedSet, family, element));
       if (kind !== 'node') {
         const source = options.node.primary[family] ?? '';
         items.push({ type: 'addr', key: `addr/${address}`, family, address, source });

@@ -1,0 +1,68 @@
+/**
+ * What a pod needs to answer for a VIP by itself: a tunnel end that unpacks what the directors send, the VIP on it, and no
+ * source check on the way (packets come in by the tunnel and leave by the pod's own interface, whatever its name is).
+ * Commands for `ip` and `sysctl` inside the pod's network namespace. Pure text.
+ */
+import type { Command } from '../../kernel/types.ts';
+import type { Family } from '../../net/values.ts';
+
+/** Names of the tunnel ends in a pod. */
+export const tunnelNames: Readonly<Record<Family, string>> = { 4: 'kube-tunnel-if', 6: 'kube-tunnel-v6' };
+
+/** What stands in a pod's namespace. */
+export interface PodNetState {
+  /** Interface that holds the pod's address. */
+  readonly device: string;
+  /** Whether the tunnel end is there. */
+  readonly tunnel: boolean;
+  /** VIPs on it. */
+  readonly vips: readonly string[];
+}
+
+interface LinkJson {
+  readonly ifname?: string;
+  readonly addr_info?: readonly { readonly local?: string; readonly scope?: string }[];
+}
+
+/** Parses `ip -j addr show` of the pod; undefined when no interface has the pod's address (yet). */
+export function parsePodNet(text: string, address: string): PodNetState | undefined {
+  const family = address.includes(':') ? 6 : 4;
+  const links = (text.trim() === '' ? [] : JSON.parse(text)) as readonly LinkJson[];
+  const own = links.find((link) => link.addr_info?.some(({ local }) => local === address));
+  if (own?.ifname === undefined) return undefined;
+  const tunnel = links.find((link) => link.ifname === tunnelNames[family]);
+  const vips = tunnel?.addr_info?.flatMap(({ local, scope }) =>
+    local === undefined || (scope === 'link' && local.startsWith('fe80:')) ? [] : [local],
+  );
+  return { device: own.ifname, tunnel: tunnel !== undefined, vips: vips ?? [] };
+}
+
+/** Commands that leave exactly `vips` on the tunnel end of a pod; without any, no tunnel end. Empty when that is so already. */
+export function podCommands(netns: string, address: string, now: PodNetState, vips: ReadonlySet<string>): Command[] {
+  const family = address.includes(':') ? 6 : 4;
+  const device = tunnelNames[family];
+  const lines: string[] = [];
+  const commands: Command[] = [];
+  if (vips.size === 0) {
+    if (now.tunnel) commands.push({ file: 'ip', args: ['link', 'del', device], netns });
+    return commands;
+  }
+  if (!now.tunnel) {
+    const type = family === 4 ? `type ipip local ${address}` : `type ip6tnl mode ip6ip6 local ${address}`;
+    lines.push(`link add ${device} ${type}`, `link set ${device} up`);
+  }
+  const nodad = family === 6 ? ' nodad' : '';
+  for (const vip of vips) {
+    if (!now.vips.includes(vip)) lines.push(`address add ${vip}/${family === 4 ? 32 : 128} dev ${device}${nodad}`);
+  }
+  for (const vip of now.vips) {
+    if (!vips.has(vip)) lines.push(`address del ${vip}/${family === 4 ? 32 : 128} dev ${device}`);
+  }
+  if (lines.length === 0) return [];
+  commands.push({ file: 'ip', args: ['-force', '-batch', '-'], input: `${lines.join('\n')}\n`, netns });
+  if (family === 4 && !now.tunnel) {
+    const off = ['all', device, now.device].map((name) => `net/ipv4/conf/${name}/rp_filter=0`);
+    commands.push({ file: 'sysctl', args: ['-qw', ...off], netns });
+  }
+  return commands;
+}
