@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { cniConfiguration } from './cni.ts';
 import type { Finished } from './shell.ts';
 import { until } from './shell.ts';
 import type { Place } from './places.ts';
@@ -11,6 +12,9 @@ import { bare, clusterAsn, holdTimeSeconds, loadBalancerRange, serviceRange, tor
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** The agent as it is shipped, run by the Node that comes with the project. */
 export const agentCommand = [`${root}node_modules/node/bin/node`, `${root}examples/agent/dist/main.js`] as const;
+
+/** The environment of the lab's DaemonSet, as arguments of env(1). */
+const environment = [`KUBE_ROUTER_CNI_CONF_FILE=${cniConfiguration}`];
 
 /** The flags of the lab's DaemonSet. */
 export function agentFlags(node: string, api: string): string[] {
@@ -48,7 +52,7 @@ export function startAgent(node: Place, api: string): Agent {
   if (!existsSync(agentCommand[1])) throw new Error('the agent is not built: run `npm run build` first');
   const began = performance.now();
   const log = `/run/lab/${node.name}.log`;
-  const child = node.start(agentCommand[0], [agentCommand[1], 'run', ...agentFlags(node.name, api)], log);
+  const child = node.start('env', [...environment, ...agentCommand, 'run', ...agentFlags(node.name, api)], log);
   const exited = once(child, 'exit');
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;
@@ -74,7 +78,7 @@ export function startAgent(node: Place, api: string): Agent {
 
 /** Runs another subcommand of the agent on a node and waits for it. */
 export function runAgent(node: Place, subcommand: string, api: string, ...flags: string[]): Promise<Finished> {
-  return node.run(agentCommand[0], [agentCommand[1], subcommand, ...agentFlags(node.name, api), ...flags]);
+  return node.run('env', [...environment, ...agentCommand, subcommand, ...agentFlags(node.name, api), ...flags]);
 }
 
 /** GET from 127.0.0.1, as a kubelet's probe does it. */

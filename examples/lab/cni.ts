@@ -8,7 +8,8 @@ import { must } from './shell.ts';
 import type { Place } from './places.ts';
 
 const pluginFolder = '/usr/lib/cni';
-const configuration = '/etc/cni/net.d/10-kuberouter.conflist';
+/** Where the node's CNI configuration is; the agent is told by its environment. */
+export const cniConfiguration = '/etc/cni/net.d/10-kuberouter.conflist';
 
 interface PluginConfig {
   readonly type: string;
@@ -36,8 +37,8 @@ export async function installCniConfiguration(node: Place): Promise<void> {
       } as PluginConfig,
     ],
   };
-  const written = await node.run('sh', ['-c', `cat >${configuration}`], JSON.stringify(list, null, 2));
-  if (written.code !== 0) throw new Error(`cannot write ${configuration}: ${written.stderr}`);
+  const written = await node.run('sh', ['-c', `cat >${cniConfiguration}`], JSON.stringify(list, null, 2));
+  if (written.code !== 0) throw new Error(`cannot write ${cniConfiguration}: ${written.stderr}`);
 }
 
 /** Whether the agent has told the plugins which addresses the node's pods get. */
@@ -46,7 +47,7 @@ export async function cniReady(node: Place): Promise<boolean> {
 }
 
 async function readConfiguration(node: Place): Promise<ConfigList | undefined> {
-  const { code, stdout } = await node.run('cat', [configuration]);
+  const { code, stdout } = await node.run('cat', [cniConfiguration]);
   return code === 0 ? (JSON.parse(stdout) as ConfigList) : undefined;
 }
 
@@ -57,7 +58,7 @@ export async function cniAdd(node: Place, netns: string): Promise<string[]> {
   await must('ip', ['netns', 'exec', netns, 'sysctl', '-qw', 'net.ipv6.conf.default.accept_dad=0']);
   await must('ip', ['-n', netns, 'link', 'set', 'lo', 'up']);
   const list = await readConfiguration(node);
-  if (list === undefined) throw new Error(`${node.name} has no ${configuration}`);
+  if (list === undefined) throw new Error(`${node.name} has no ${cniConfiguration}`);
   let result: { ips?: { address: string }[] } | undefined;
   for (const plugin of list.plugins) {
     const { code, stdout, stderr } = await invoke(node, netns, 'ADD', list, plugin, result);
