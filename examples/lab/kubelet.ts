@@ -52,8 +52,8 @@ export function createKubelet(fabric: Fabric, api: Api, failed: (what: string) =
   const start = async (key: string, pod: PodObject): Promise<void> => {
     const node = fabric.get(pod.nodeName);
     if (node === undefined || running.has(key) || !wanted.has(key)) return;
-    if ((await until(() => cniReady(node), 60_000)) === undefined) {
-      throw new Error(`${pod.nodeName}: the agent wrote no pod ranges into the CNI configuration within 60 s`);
+    if ((await until(() => cniReady(node), 120_000)) === undefined) {
+      throw new Error(`${pod.nodeName}: the agent wrote no pod ranges into the CNI configuration within 120 s`);
     }
     const netns = `${pod.namespace}-${pod.name}`;
     const ips = await cniAdd(node, netns);
