@@ -1,3 +1,5 @@
+// One file a start loads: hundreds of small ones cost a second on a slow node, and memory. What stays outside is loaded only when it is
+// asked for: the kubeconfig machinery and the native FFI.
 import { defineConfig } from 'tsup';
 
 export default defineConfig({
@@ -5,6 +7,11 @@ export default defineConfig({
   format: 'esm',
   target: 'node22',
   platform: 'node',
+  splitting: true,
   clean: true,
   dts: false,
+  noExternal: [/^(?!@kubernetes\/client-node|koffi)/],
+  external: ['@kubernetes/client-node', 'koffi'],
+  // CommonJS dependencies call require for Node's own modules
+  banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
 });
