@@ -175,6 +175,22 @@ describe.each(Object.keys(BACKENDS) as Backend[])('%s', (backend) => {
     await enforce(backend, []);
   });
 
+  test('live revocation cuts flows that a tightened policy no longer allows, and only those', async () => {
+    const options = { revocationMask: 0x0ff00000 };
+    const only = (block: string) => [
+      policy('x/from', labels({ app: 'a' }), { ingress: [{ peers: [from(block)], ports: [] }] }),
+    ];
+    await enforce(backend, only('0.0.0.0/0'), options);
+    for (const name of ['b', 'c', 'out']) expect(await lab.open(name, backend, A[0]!, 80)).toBe('passed');
+    const pings = async (): Promise<string[]> => Promise.all(['b', 'c', 'out'].map((name) => lab.ping(name, backend)));
+    expect(await pings()).toEqual(['passed', 'passed', 'passed']);
+    await enforce(backend, only('10.1.0.0/24'), options);
+    expect(await pings()).toEqual(['passed', 'passed', 'dropped']);
+    await enforce(backend, only('10.1.0.2/32'), options);
+    expect(await pings()).toEqual(['passed', 'dropped', 'dropped']);
+    await enforce(backend, []);
+  });
+
   test('taking over from another backend leaves no window, and takes its rules away', async () => {
     const deny = [policy('x/deny', all, { ingress: [] })];
     for (const before of (Object.keys(BACKENDS) as Backend[]).filter((other) => other !== backend)) {

@@ -19,4 +19,31 @@ export interface EntryOptions {
   readonly defaultDeny?: readonly string[];
   /** NFLOG group that refused packets are sent to, at most ten a minute of each class. @defaultValue 100 */
   readonly logGroup?: number;
+  /**
+   * Live revocation: bits of the connection mark, adjacent, that hold a generation which every tightening raises. A flow that was
+   * let through under an older one is judged again at its next packet from the side that opened it, so that a policy that no
+   * longer allows it cuts it, and only it. Bits that nobody else uses, e.g. `0x0ff00000`. @defaultValue off
+   */
+  readonly revocationMask?: number;
+}
+
+/** Number of the lowest bit of a mask. */
+function shiftOf(mask: number): number {
+  return Math.log2((mask & -mask) >>> 0);
+}
+
+/** The generation that follows: it goes round within the mask and never is 0, which an unmarked flow has. */
+export function nextGeneration(generation: number, mask: number): number {
+  const last = mask >>> shiftOf(mask);
+  return generation >= last ? 1 : generation + 1;
+}
+
+/** Value of a generation within the mask, as the tools print it. */
+export function generationMark(generation: number, mask: number): { readonly value: string; readonly mask: string } {
+  return { value: `0x${((generation << shiftOf(mask)) >>> 0).toString(16)}`, mask: `0x${(mask >>> 0).toString(16)}` };
+}
+
+/** Generation of a printed mark, 0 when it is of another mask. */
+export function readGeneration(value: number, mask: number): number {
+  return (value & mask) >>> shiftOf(mask);
 }

@@ -10,8 +10,9 @@ import type { Family } from '../../net/values.ts';
 import type { PlanOptions } from '../../kernel/types.ts';
 import { localSet, parseDirtyKey } from '../model/types.ts';
 import type { CompiledSet, FamilyState, FirewallState, SetKind, SetRole } from '../model/types.ts';
+import { nextGeneration } from '../model/options.ts';
 import type { EntryOptions } from '../model/options.ts';
-import { HOOKS, renderChain, renderEntries } from '../render/iptables.ts';
+import { ENTRIES, HOOKS, heldGeneration, renderChain, renderEntries } from '../render/iptables.ts';
 import type { Hook } from '../render/iptables.ts';
 import type { ObservedFamily, ObservedIptables, ObservedSet } from '../parse/iptables.ts';
 
@@ -165,11 +166,14 @@ function planChains(
   options: EntryOptions,
   names: Iterable<string> | undefined,
   prune: boolean,
+  tightens: boolean,
 ): { put: ChainOperations; retire: ChainOperations } {
   const put = new Map<string, readonly string[]>();
   const remove: string[] = [];
   const jumps = new Map<Hook, number>();
-  const entries = renderEntries(state, options);
+  const { revocationMask } = options;
+  const held = revocationMask === undefined ? 0 : heldGeneration(observed.chains.get(ENTRIES.FORWARD), revocationMask);
+  const entries = renderEntries(state, options, held === 0 ? 1 : held);
   for (const name of names ?? state.chains.keys()) {
     const chain = state.chains.get(name);
     if (chain === undefined) {
@@ -187,9 +191,16 @@ function planChains(
   if (names === undefined) {
     for (const name of observed.chains.keys()) if (!state.chains.has(name) && !entries.has(name)) remove.push(name);
   }
+  // The new generation comes last: a flow judged by the old rules may not carry it.
+  const renew = new Map<string, readonly string[]>();
+  if (revocationMask !== undefined && held !== 0 && (tightens || put.size > 0)) {
+    const next = renderEntries(state, options, nextGeneration(held, revocationMask));
+    for (const name of Object.values(ENTRIES)) renew.set(name, next.get(name) ?? []);
+  }
+  const gone = prune ? remove : [];
   return {
     put: put.size === 0 && jumps.size === 0 ? NOTHING : { put, remove: [], jumps },
-    retire: prune && remove.length > 0 ? { put: new Map(), remove, jumps: new Map() } : NOTHING,
+    retire: gone.length > 0 || renew.size > 0 ? { put: renew, remove: gone, jumps: new Map() } : NOTHING,
   };
 }
 
@@ -243,7 +254,10 @@ export function planIptables(
   }
   for (const family of FAMILIES) {
     const only = dirty === undefined ? undefined : names[family];
-    const planned = planChains(state.families[family], observed.families[family], options, only, prune);
+    const own = (list: Draft['join']): Draft['join'] =>
+      list.filter(({ operation }) => operation.set.startsWith(`krs${family}`));
+    const tightens = own(draft.leave).length > 0 || own(draft.join).some(({ order }) => order === JOIN.isolated);
+    const planned = planChains(state.families[family], observed.families[family], options, only, prune, tightens);
     chains[family] = planned.put;
     retire[family] = planned.retire;
   }

@@ -4,6 +4,7 @@
  */
 import type { PlanOptions } from '../../kernel/types.ts';
 import type { Family } from '../../net/values.ts';
+import { nextGeneration } from '../model/options.ts';
 import type { EntryOptions } from '../model/options.ts';
 import { isolatedSet, parseDirtyKey } from '../model/types.ts';
 import type { CompiledSet, Direction, FamilyState, FirewallState } from '../model/types.ts';
@@ -13,11 +14,13 @@ import {
   SELF_SET,
   elementText,
   elementsOf,
+  heldNftGeneration,
   renderNftChain,
   renderNftEntries,
   setType,
   verdictMap,
 } from '../render/nftables.ts';
+import { ENTRIES } from '../render/iptables.ts';
 import type { NftRule } from '../render/nftables.ts';
 
 /** Changes of one table. */
@@ -145,9 +148,22 @@ function planTable(
     } else if (observed.chains.has(name) && prune) draft.dropChains.push(name);
   };
 
-  const entries = renderNftEntries(family, options);
-  for (const [name, rules] of entries)
-    if (!sameComments(observed.chains.get(name), rules)) draft.putChains.set(name, rules);
+  const held = heldNftGeneration(observed.chains.get(ENTRIES.FORWARD));
+  const entries = renderNftEntries(family, options, held === 0 ? 1 : held);
+  const putEntries = (rendered: ReadonlyMap<string, readonly NftRule[]>): void => {
+    for (const [name, rules] of rendered) {
+      if (!sameComments(observed.chains.get(name), rules)) draft.putChains.set(name, rules);
+    }
+  };
+  putEntries(entries);
+  /** Whatever takes a pod or peer away, or judges a pod anew, may have tightened. */
+  const finish = (): TableChanges => {
+    const tightens = draft.verdicts.size > 0 || draft.remove.size > 0 || draft.putChains.size > 0;
+    if (options.revocationMask !== undefined && held !== 0 && tightens) {
+      putEntries(renderNftEntries(family, options, nextGeneration(held, options.revocationMask)));
+    }
+    return draft;
+  };
 
   // A set that rules name exists even when nobody compiles it.
   const needsLocal = (options.defaultDeny ?? []).length > 0 && !observed.sets.has(LOCAL_SET);
@@ -173,7 +189,7 @@ function planTable(
     for (const name of observed.sets.keys()) if (!names.has(name) && prune) draft.dropSets.push(name);
     for (const name of state.chains.keys()) chain(name);
     for (const name of observed.chains.keys()) if (!state.chains.has(name) && !entries.has(name)) chain(name);
-    return draft;
+    return finish();
   }
 
   const whole = new Set<string>();
@@ -207,7 +223,7 @@ function planTable(
       }
     }
   }
-  return draft;
+  return finish();
 }
 
 /** What to do to our tables; with `dirty`, only those keys are looked at. */

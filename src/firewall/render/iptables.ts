@@ -3,6 +3,7 @@
  * compare as text. An accepted packet RETURNs: our chains say no or nothing, and whatever stands below them still has its say.
  */
 import type { Family } from '../../net/values.ts';
+import { generationMark, readGeneration } from '../model/options.ts';
 import type { EntryOptions } from '../model/options.ts';
 import { isolatedSet, localSet } from '../model/types.ts';
 import type { AllowRule, Chain, ClassChain, DispatchChain, FamilyState } from '../model/types.ts';
@@ -103,8 +104,34 @@ export function renderChain(chain: Chain, options: EntryOptions = {}): readonly 
   return rules;
 }
 
+/** Generation in force, read from the entry chain that the kernel holds; 0: none yet. */
+export function heldGeneration(rules: readonly string[] | undefined, mask: number): number {
+  const found = /^-j CONNMARK --set-xmark 0x([0-9a-f]+)\/0x([0-9a-f]+)$/.exec(rules?.at(-1) ?? '');
+  return found === null || Number.parseInt(found[2]!, 16) !== mask >>> 0
+    ? 0
+    : readGeneration(Number.parseInt(found[1]!, 16), mask);
+}
+
+/** What lets established flows through, and what stands at the end of an entry chain. */
+function established({ revocationMask }: EntryOptions, generation: number): { first: string[]; last: string[] } {
+  if (revocationMask === undefined) return { first: [ESTABLISHED], last: [] };
+  const { value, mask } = generationMark(generation, revocationMask);
+  return {
+    first: [
+      '-m conntrack --ctstate RELATED -j RETURN',
+      `-m conntrack --ctstate ESTABLISHED -m connmark --mark ${value}/${mask} -j RETURN`,
+      '-m conntrack --ctstate ESTABLISHED --ctdir REPLY -j RETURN',
+    ],
+    last: [`-j CONNMARK --set-xmark ${value}/${mask}`],
+  };
+}
+
 /** The chains that every state has: one for each hook, and the end of all refusals. */
-export function renderEntries(state: FamilyState, options: EntryOptions = {}): Map<string, readonly string[]> {
+export function renderEntries(
+  state: FamilyState,
+  options: EntryOptions = {},
+  generation = 1,
+): Map<string, readonly string[]> {
   const { family, roots } = state;
   const own = (texts: readonly string[] = []): readonly string[] =>
     texts.filter((text) => text.includes(':') === (family === 6));
@@ -118,7 +145,8 @@ export function renderEntries(state: FamilyState, options: EntryOptions = {}): M
       (cidr) =>
         `${end === 'src' ? '-s' : '-d'} ${cidr} -m set ! --match-set ${localSet(family)} ${end} ${extra}-g ${REJECT_CHAIN}`,
     );
-  const head = [ESTABLISHED, ...(family === 6 ? DISCOVERY : [])];
+  const { first, last } = established(options, generation);
+  const head = [...first, ...(family === 6 ? DISCOVERY : [])];
   const services = own(options.serviceRanges).map((cidr) => `-d ${cidr} -j RETURN`);
   const { nodePortRange } = options;
   const nodePorts =
@@ -131,8 +159,11 @@ export function renderEntries(state: FamilyState, options: EntryOptions = {}): M
   // What the node itself sends has a local source; what IPVS sends on keeps the client's.
   const foreign = '-m addrtype ! --src-type LOCAL ';
   return new Map<string, readonly string[]>([
-    [ENTRIES.INPUT, [...head, ...services, ...nodePorts, ...isolated('egress'), ...unknown('src')]],
-    [ENTRIES.FORWARD, [...head, ...isolated('egress'), ...isolated('ingress'), ...unknown('src'), ...unknown('dst')]],
+    [ENTRIES.INPUT, [...head, ...services, ...nodePorts, ...isolated('egress'), ...unknown('src'), ...last]],
+    [
+      ENTRIES.FORWARD,
+      [...head, ...isolated('egress'), ...isolated('ingress'), ...unknown('src'), ...unknown('dst'), ...last],
+    ],
     [
       ENTRIES.OUTPUT,
       [
@@ -141,6 +172,7 @@ export function renderEntries(state: FamilyState, options: EntryOptions = {}): M
         ...isolated('ingress', foreign),
         ...unknown('src', foreign),
         ...unknown('dst', foreign),
+        ...last,
       ],
     ],
     [

@@ -10,6 +10,7 @@ import { parseAddress } from '../../net/address.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { Family } from '../../net/values.ts';
 import { shortHash } from '../model/hash.ts';
+import { generationMark } from '../model/options.ts';
 import type { EntryOptions } from '../model/options.ts';
 import type { AllowRule, ClassChain, CompiledSet, Direction, SetKind } from '../model/types.ts';
 import { ENTRIES, HOOKS, REJECT_CHAIN, logPrefix } from './iptables.ts';
@@ -82,12 +83,32 @@ export const BASE_CHAINS: ReadonlyMap<string, string> = new Map(
   HOOKS.map((hook) => [ENTRIES[hook], `{ type filter hook ${hook.toLowerCase()} priority filter; policy accept; }`]),
 );
 
+/** Generation in force, read from the comments of an entry chain; 0: none yet. */
+export function heldNftGeneration(comments: readonly string[] | undefined): number {
+  return Number(/^generation (\d+) /.exec(comments?.at(-1) ?? '')?.[1] ?? 0);
+}
+
 /** Rules of the chains that every table has. */
-export function renderNftEntries(family: Family, options: EntryOptions = {}): Map<string, readonly NftRule[]> {
+export function renderNftEntries(
+  family: Family,
+  options: EntryOptions = {},
+  generation = 1,
+): Map<string, readonly NftRule[]> {
   const ip = TABLES[family].family;
   const own = (texts: readonly string[] = []): readonly string[] =>
     texts.filter((text) => text.includes(':') === (family === 6));
-  const head = ['ct state established,related accept', ...(family === 6 ? ['icmpv6 type 133-137 accept'] : [])];
+  const { revocationMask } = options;
+  const { value, mask } = generationMark(generation, revocationMask ?? 1);
+  const others = `0x${(~(revocationMask ?? 0) >>> 0).toString(16)}`;
+  const established =
+    revocationMask === undefined
+      ? ['ct state established,related accept']
+      : [
+          'ct state related accept',
+          `ct state established ct mark and ${mask} == ${value} accept`,
+          'ct state established ct direction reply accept',
+        ];
+  const head = [...established, ...(family === 6 ? ['icmpv6 type 133-137 accept'] : [])];
   const judge = (direction: Direction): string =>
     `${ip} ${direction === 'ingress' ? 'daddr' : 'saddr'} vmap @${verdictMap(direction)}`;
   const unknown = (end: 'saddr' | 'daddr'): string[] =>
@@ -116,7 +137,14 @@ export function renderNftEntries(family: Family, options: EntryOptions = {}): Ma
     ],
     [REJECT_CHAIN, ['ct state invalid drop', 'reject']],
   ];
-  return new Map(chains.map(([name, texts]) => [name, texts.map((text) => commented(text, 'kube-router-sdk'))]));
+  const rules = new Map<string, NftRule[]>(
+    chains.map(([name, texts]) => [name, texts.map((text) => commented(text, 'kube-router-sdk'))]),
+  );
+  if (revocationMask !== undefined) {
+    const text = `ct mark set ct mark and ${others} or ${value}`;
+    for (const name of Object.values(ENTRIES)) rules.get(name)?.push(commented(text, `generation ${generation}`));
+  }
+  return rules;
 }
 
 /** Type of a set in nft's words. */
