@@ -17,14 +17,20 @@ import { wireRouting } from './blocks/routing.ts';
 import { createEmptyKernelRunner } from './capture.ts';
 import type { Config } from './config/load.ts';
 import { createLog, type Log } from './log.ts';
-import { ownershipPath } from './paths.ts';
+import { ownershipPath, snapshotPath } from './paths.ts';
 import { measureState, type Metrics } from './metrics/metrics.ts';
 import { nodeNameCandidates, type Environment } from './node.ts';
 import { recordIssues } from './issue-events.ts';
 import { openSource } from './objects.ts';
 import type { Part } from './part.ts';
 import { firstPicture, neededKinds, sourceViews } from './sources.ts';
+import { readSnapshot } from './snapshot-file.ts';
+import { createSnapshotSource } from './snapshot-source.ts';
+import { keepSnapshot } from './snapshot-writer.ts';
 import { createAgentState, type AgentState } from './state.ts';
+
+/** How long the API may take at start before the snapshot stands in. */
+const SNAPSHOT_WAIT_MS = 3_000;
 
 /** Objects, and what is known of their coming. */
 export interface OpenedObjects {
@@ -70,8 +76,11 @@ export async function openObjects(
   config: Config,
   env: Environment,
   kinds: readonly ObjectKind[],
+  log?: Log,
 ): Promise<OpenedObjects> {
-  const { objects, connection } = await openSource(config, env);
+  const { objects: real, connection } = await openSource(config, env);
+  // Only a running agent, which has a log, starts without the API.
+  const objects = log === undefined || connection === undefined ? real : behindSnapshot(config, real, log);
   const sources = kinds.map((kind) => ({ kind, source: objects.open(kind) }));
   const reasons = new Map<ObjectKind, string>();
   for (const { kind, source } of sources) source.state$.subscribe((state) => void reasons.set(kind, state.reason));
@@ -89,6 +98,23 @@ export async function openObjects(
       return `no full picture of ${names} within --cache-sync-timeout${why === undefined ? '' : `: ${why}`}`;
     },
   };
+}
+
+/** Puts the last good objects behind the API, where there are any. */
+function behindSnapshot(config: Config, source: ObjectSource, log: Log): ObjectSource {
+  const path = snapshotPath(config.flags['state-dir']);
+  try {
+    const saved = readSnapshot(path);
+    if (saved === undefined) return source;
+    const onUse = (): void => {
+      const savedAt = new Date(saved.savedAt).toISOString();
+      log.warn({ path, savedAt }, 'the API does not answer: starting from the last good objects; nothing is pruned');
+    };
+    return createSnapshotSource({ source, saved, waitMs: SNAPSHOT_WAIT_MS, onUse });
+  } catch (error) {
+    log.warn({ path, error: (error as Error).message }, 'the snapshot cannot be used');
+    return source;
+  }
 }
 
 /** The Node name that this process goes by: the first candidate that is a Node, else the first. */
@@ -112,7 +138,7 @@ export async function assemble(config: Config, env: Environment, options: Assemb
   const ends: (() => void | Promise<void>)[] = [];
   const onClose = (end: () => void | Promise<void>): void => void ends.push(end);
   const kinds = neededKinds(flags);
-  const opened = await openObjects(config, env, kinds);
+  const opened = await openObjects(config, env, kinds, options.mode === 'run' ? options.log : undefined);
   const { objects } = opened;
   onClose(() => objects.close());
   const signal = options.signal ?? AbortSignal.timeout(flags['cache-sync-timeout']);
@@ -166,6 +192,9 @@ export async function assemble(config: Config, env: Environment, options: Assemb
     const events = createEventRecorder({ connection, component: 'kube-router', instance: node });
     onClose(recordIssues(state, events));
     if (flags['run-loadbalancer']) wireLoadBalancer(context, connection, events);
+  }
+  if (opened.connection !== undefined && options.mode === 'run') {
+    onClose(keepSnapshot(snapshotPath(flags['state-dir']), objects, kinds, log));
   }
   for (const part of parts) state.expect(part.name);
   return {

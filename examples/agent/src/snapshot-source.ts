@@ -1,0 +1,91 @@
+/**
+ * A source that starts without the API: when the first full picture does not come in time, the last good one from disk stands
+ * in, marked as stale, so that the node is kept right and nothing is pruned; the API's picture takes its place when it comes.
+ */
+import {
+  createStore,
+  type ObjectKind,
+  type ObjectKinds,
+  type ObjectSource,
+  type Source,
+} from 'kube-router-sdk/informers';
+import type { Subscription } from 'rxjs';
+import type { SavedObjects } from './snapshot-file.ts';
+
+/** How {@link createSnapshotSource} behaves. */
+export interface SnapshotSourceOptions {
+  readonly source: ObjectSource;
+  readonly saved: SavedObjects;
+  /** Milliseconds that the API is given to deliver. */
+  readonly waitMs: number;
+  /** Called once when the snapshot is put to use. */
+  readonly onUse: () => void;
+}
+
+interface Followed {
+  readonly source: Source<never>;
+  readonly end: () => void;
+}
+
+/** Puts the snapshot behind a source. */
+export function createSnapshotSource({ source, saved, waitMs, onUse }: SnapshotSourceOptions): ObjectSource {
+  const followed = new Map<string, Followed>();
+  let used = false;
+
+  const follow = <Kind extends ObjectKind>(kind: Kind): Followed => {
+    const real = source.open(kind);
+    const store = createStore<ObjectKinds[Kind]>(kind);
+    let live = false;
+    const timer = setTimeout(() => {
+      const items = saved.kinds.get(kind);
+      if (live || items === undefined) return;
+      if (!used) onUse();
+      used = true;
+      for (const [key, object] of items) store.put(key, object as ObjectKinds[Kind]);
+      store.setSynced();
+      store.setStale(saved.savedAt);
+      store.flush();
+    }, waitMs);
+    const subscription: Subscription = real.changes$.subscribe((batch) => {
+      if (!batch.synced) return;
+      if (!live) {
+        live = true;
+        clearTimeout(timer);
+        const { items } = real.snapshot();
+        for (const key of [...store.keys()]) if (!items.has(key)) store.remove(key);
+        for (const [key, object] of items) store.put(key, object);
+        store.setSynced();
+      } else {
+        for (const { key, object } of batch.changed) {
+          if (object === undefined) store.remove(key);
+          else store.put(key, object);
+        }
+      }
+      store.setStale(batch.staleSince);
+      store.flush();
+    });
+    return {
+      source: { ...store.source, state$: real.state$, issues$: real.issues$ } as unknown as Source<never>,
+      end: () => {
+        clearTimeout(timer);
+        subscription.unsubscribe();
+        store.close();
+      },
+    };
+  };
+
+  const close = async (): Promise<void> => {
+    for (const { end } of followed.values()) end();
+    await source.close();
+  };
+  return {
+    open: <Kind extends ObjectKind>(kind: Kind): Source<ObjectKinds[Kind]> => {
+      let found = followed.get(kind);
+      if (found === undefined) followed.set(kind, (found = follow(kind)));
+      return found.source;
+    },
+    issues$: source.issues$,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
