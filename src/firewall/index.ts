@@ -32,3 +32,6 @@ export type { LeftoverOptions } from './target/leftovers.ts';
 export type { CleanupFirewallOptions, CleanupFirewallResult } from './target/target.ts';
 export type { FirewallObserved, FirewallPlan, FirewallTarget, FirewallTargetOptions } from './target/target.ts';
 export { cleanupFirewall, createFirewallTarget } from './target/target.ts';
+export type { RefusedPacket } from './parse/nflog.ts';
+export type { Denial, DenialOptions } from './denials.ts';
+export { watchDenials } from './denials.ts';

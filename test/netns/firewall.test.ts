@@ -2,9 +2,10 @@
  * The policy firewall by packets, on the machine's kernel: the mistakes that others made, starting closed, changing the backend,
  * cleaning up, and living beside other programs. Expected outcomes are written by hand from the API's text.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { cleanupFirewall, compile, createFirewallTarget } from '../../src/firewall/index.ts';
-import type { FirewallTargetOptions } from '../../src/firewall/index.ts';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { cleanupFirewall, compile, createFirewallTarget, watchDenials } from '../../src/firewall/index.ts';
+import { createRunner } from '../../src/kernel/index.ts';
+import type { Denial, FirewallTargetOptions } from '../../src/firewall/index.ts';
 import type { NetworkPolicyObject, PodObject } from '../../src/objects/index.ts';
 import { createLab } from '../support/firewall/lab.ts';
 import type { Lab } from '../support/firewall/lab.ts';
@@ -188,6 +189,43 @@ describe.each(Object.keys(BACKENDS) as Backend[])('%s', (backend) => {
     expect(await pings()).toEqual(['passed', 'passed', 'dropped']);
     await enforce(backend, only('10.1.0.2/32'), options);
     expect(await pings()).toEqual(['passed', 'dropped', 'dropped']);
+    await enforce(backend, []);
+  });
+
+  test('a refused flow is told with its policies', async () => {
+    const policies = [
+      policy('x/deny', labels({ app: 'a' }), { ingress: [] }),
+      policy('x/few', labels({ app: 'a' }), { ingress: [] }),
+    ];
+    const { state } = compile({ node: 'n1', pods, namespaces, policies });
+    const told: Denial[] = [];
+    const watching = watchDenials({
+      runner: createRunner(),
+      netns: lab.netns,
+      state: () => state,
+      model: () => ({ pods, namespaces, policies }),
+    }).subscribe((denial) => told.push(denial));
+    try {
+      await enforce(backend, policies);
+      await vi.waitFor(
+        async () => {
+          await expectOutcomes('b>a:80 rejected');
+          expect(told.length).toBeGreaterThan(0);
+        },
+        { timeout: 20_000, interval: 300 },
+      );
+    } finally {
+      watching.unsubscribe();
+    }
+    expect(told[0]).toMatchObject({
+      direction: 'ingress',
+      source: B[0],
+      destination: A[0],
+      protocol: 'tcp',
+      port: 80,
+      policies: ['x/deny', 'x/few'],
+      verdict: { verdict: 'deny', because: { reason: 'isolated', pod: 'x/a' } },
+    });
     await enforce(backend, []);
   });
 
