@@ -13,7 +13,11 @@ type Side = (url: string, onChange: (writtenAt: number) => void) => Promise<{ si
 
 const ours: Side = async (server, onChange) => {
   const { createApiSource, createConnection } = await import('../../src/informers/index.ts');
-  const source = createApiSource({ connection: createConnection({ settings: () => ({ server }) }) });
+  // As an agent does that runs on one node.
+  const source = createApiSource({
+    connection: createConnection({ settings: () => ({ server }) }),
+    nodeName: 'node-1',
+  });
   const pods = source.open('Pod');
   pods.changes$.subscribe(({ changed }) => {
     for (const { object, previous } of changed)

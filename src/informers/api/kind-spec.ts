@@ -4,7 +4,7 @@
  */
 import { KINDS, MASKS, project } from '../../objects/index.ts';
 import type { Projected } from '../../objects/index.ts';
-import type { ObjectKind, ObjectKinds } from '../../objects/types.ts';
+import type { ObjectKind, ObjectKinds, PodObject } from '../../objects/types.ts';
 import type { SelectOptions } from '../source.ts';
 import { createMaskedParser } from './masked-json.ts';
 import type { Mask, MaskedParser } from './masked-json.ts';
@@ -22,6 +22,22 @@ export interface KindSpec<Item> {
   /** The fields that `project` reads; the others never become objects. @defaultValue everything */
   readonly mask?: Mask;
 }
+
+/** The spec of Pods for a program that works on one node: of the others' pods the container ids are left out. */
+export function podSpecFor(nodeName: string): KindSpec<PodObject> {
+  const spec = specOf('Pod');
+  return {
+    ...spec,
+    project(raw) {
+      const projected = spec.project(raw);
+      const { object } = projected;
+      if (object === undefined || object.nodeName === nodeName || object.containerIds.length === 0) return projected;
+      return { ...projected, object: { ...object, containerIds: NO_IDS } };
+    },
+  };
+}
+
+const NO_IDS: readonly string[] = Object.freeze([]);
 
 /** The spec of a projected kind. */
 export function specOf<Kind extends ObjectKind>(kind: Kind): KindSpec<ObjectKinds[Kind]> {
