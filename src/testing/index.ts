@@ -3,6 +3,7 @@
  * @module testing
  */
 export * from './builders.ts';
+export * from './paired-peers.ts';
 export * from './recording-runner.ts';
 export * from './virtual-clock.ts';
 export type { ApiServer, ApiServerOptions } from './api-server/server.ts';
