@@ -105,7 +105,7 @@ export function createCore(
     rib.alwaysCompareMed = config.alwaysCompareMed ?? false;
     const waiting = idle.get(rib)!;
     rib.onChange = (prefix, bestChanged) => {
-      if (bestChanged) exports.mark(rib, prefix);
+      exports.mark(rib, prefix, bestChanged);
       if (routes.active) routes.mark(rib, prefix);
       if (rib.head[prefix] !== -1) return;
       if (prefix >= waiting.flags.length) waiting.flags = growUint8(waiting.flags, rib.head.length);

@@ -5,6 +5,7 @@
 import type { ExportSettings } from './rib/export-attributes.ts';
 import type { ExportGroup, Member, PolicyHook } from './rib/group.ts';
 import { createExportGroup } from './rib/group.ts';
+import { createPathGroup } from './rib/path-group.ts';
 import type { Rib } from './rib/table.ts';
 
 /** How a member's group is to be. */
@@ -16,14 +17,16 @@ export interface GroupSpec {
   readonly policyKey: string;
   readonly translate: ((attr: number) => number) | undefined;
   readonly maxLength: number;
-  readonly addPath: boolean;
+  /** Paths a prefix; 0: peers take no path identifiers. */
+  readonly paths: number;
 }
 
 /** All update groups. */
 export interface Exports {
   join(spec: GroupSpec, member: Member): ExportGroup;
   leave(group: ExportGroup, peer: number): void;
-  mark(rib: Rib, prefix: number): void;
+  /** Queues a prefix; `bestChanged` false: only for peers that take several paths. */
+  mark(rib: Rib, prefix: number, bestChanged: boolean): void;
   /** Encodes and sends what is queued, in slices; returns whether there is more to do now. */
   work(): boolean;
   /** Whether a prefix may not be forgotten yet. */
@@ -44,13 +47,14 @@ function keyOf(spec: GroupSpec): string {
     spec.policyKey,
     spec.translate !== undefined,
     spec.maxLength,
-    spec.addPath,
+    spec.paths,
   ]);
 }
 
 /** Makes {@link Exports}. */
 export function createExports(): Exports {
   const groups = new Map<string, ExportGroup>();
+  const several = new Set<ExportGroup>();
   let list4: readonly ExportGroup[] = [];
   let list6: readonly ExportGroup[] = [];
   const refill = (): void => {
@@ -62,7 +66,8 @@ export function createExports(): Exports {
       const key = keyOf(spec);
       let group = groups.get(key);
       if (group === undefined) {
-        group = createExportGroup(spec);
+        group = spec.paths > 0 ? createPathGroup({ ...spec, limit: spec.paths }) : createExportGroup(spec);
+        if (spec.paths > 0) several.add(group);
         groups.set(key, group);
         refill();
       }
@@ -73,10 +78,15 @@ export function createExports(): Exports {
       group.leave(peer);
       if (group.members.length > 0) return;
       for (const [key, one] of groups) if (one === group) groups.delete(key);
+      several.delete(group);
       refill();
       group.close();
     },
-    mark(rib, prefix) {
+    mark(rib, prefix, bestChanged) {
+      if (!bestChanged) {
+        for (const group of several) if (group.rib === rib) group.mark(prefix);
+        return;
+      }
       const list = rib.family === 4 ? list4 : list6;
       for (let index = 0; index < list.length; index++) list[index]!.mark(prefix);
     },

@@ -190,7 +190,7 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
         translate:
           negotiated?.fourOctetAs === true ? undefined : (attr) => narrowAsNumbers(store, attr, family, peerType),
         maxLength: negotiated?.extendedMessages === true ? 65_535 : 4096,
-        addPath: negotiated?.addPathSend.includes(familyName(family)) ?? false,
+        paths: negotiated?.addPathSend.includes(familyName(family)) === true ? (options.addPathLimit ?? 8) : 0,
       },
       {
         peer: index,
@@ -480,7 +480,20 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
     start() {
       if (options.shutdown === undefined || options.shutdown === false) driver.start();
     },
-    accept: (accepted) => driver.accept(accepted),
+    accept(accepted) {
+      try {
+        accepted.protect?.(security);
+        driver.accept(accepted);
+      } catch (error) {
+        // Without the check that was asked for there is no session.
+        accepted.destroy();
+        core.emit({
+          type: 'unsupported',
+          peer: address,
+          reason: error instanceof Error ? error.message : String(error),
+        });
+      }
+    },
     repolicy() {
       reimport();
       if (driver.state !== 'established') return;

@@ -99,18 +99,18 @@ export function told(core: Core, group: ExportGroup, peer: number, addressOf: (p
   const views: PathView[] = [];
   const { rib } = group;
   for (let prefix = 0; prefix < rib.prefixes.size; prefix++) {
-    const attr = group.sentAttr(prefix);
-    if (attr < 0 || group.sentSource(prefix) === peer) continue;
-    views.push({
-      prefix: prefixText(rib.prefixes, prefix),
-      peer: addressOf(group.sentSource(prefix)),
-      pathId: 0,
-      nextHop: nextHopText(core.store, attr),
-      attributes: readAttributes(core.store, attr),
-      best: true,
-      reason: 'only path',
-      stale: false,
-    });
+    for (const { attr, pathId, source } of group.told(prefix, peer)) {
+      views.push({
+        prefix: prefixText(rib.prefixes, prefix),
+        peer: addressOf(source),
+        pathId,
+        nextHop: nextHopText(core.store, attr),
+        attributes: readAttributes(core.store, attr),
+        best: true,
+        reason: 'only path',
+        stale: false,
+      });
+    }
   }
   return views;
 }

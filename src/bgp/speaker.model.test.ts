@@ -104,7 +104,11 @@ it.each(variants)(
         fc.integer({ min: 1, max: 200 }),
         commands,
         async (stream, pieceLength, list) => {
-          const network = createMemoryNetwork({ random: () => stream.next().value ?? 0, delayMs: 30, pieceLength });
+          const network = createMemoryNetwork({
+            random: () => (stream.next() as IteratorYieldResult<number>).value,
+            delayMs: 30,
+            pieceLength,
+          });
           const asns = [left, right];
           const options = asns.map((_, at): PeerOptions[] => [
             {
@@ -132,7 +136,7 @@ it.each(variants)(
             );
           }
           const real: Real = { network, speakers, options };
-          const model: Model = { announced: [new Map(), new Map()] };
+          const model: Model = { announced: [new Map<string, number>(), new Map<string, number>()] };
           await fc.asyncModelRun(() => ({ model, real }), list);
           network.run(300_000);
           for (const at of [0, 1]) {

@@ -127,4 +127,41 @@ describe('BIRD', () => {
     await up(again);
     expect(bird.ask('show route for 10.244.1.0/24')).toContain('10.244.1.0/24');
   });
+
+  it('add-path: BIRD gets all paths of a prefix with their identifiers, and loses the one that goes', async () => {
+    const { ns, bird, speaker } = await lab(65001, '', 'add paths on;', { addPath: 'both' });
+    const sources = [11, 12].map((last) => `127.0.0.${last}`);
+    await up(speaker);
+    await speaker.close();
+    const direct = await createSpeaker({
+      asn: 65001,
+      routerId: '10.0.0.1',
+      listen: [
+        { address: ns.here4, port: 179 },
+        { address: '127.0.0.1', port: 11_792 },
+      ],
+      peers: [
+        { address: ns.there4, asn: 65000, connectRetryTime: 1, addPath: 'both' },
+        ...sources.map((address, index) => ({ address, asn: 64900 + index, passive: true })),
+      ],
+    });
+    cleanups.push(() => direct.close());
+    const leaves = await Promise.all(
+      sources.map(async (localAddress, index) => {
+        const leaf = await createSpeaker({
+          asn: 64900 + index,
+          routerId: `10.0.1.${index + 1}`,
+          peers: [{ address: '127.0.0.1', port: 11_792, localAddress, asn: 65001, connectRetryTime: 1 }],
+        });
+        cleanups.push(() => leaf.close());
+        leaf.setAdvertisements([{ prefix: '203.0.113.0/24', origin: 'other' }]);
+        return leaf;
+      }),
+    );
+    const paths = (): number =>
+      bird.ask('show route for 203.0.113.0/24 all').match(/BGP\.as_path: 65001 6490[01]/g)?.length ?? 0;
+    await until('both paths', () => paths() === 2);
+    await leaves[0]!.close();
+    await until('one path', () => paths() === 1);
+  });
 });

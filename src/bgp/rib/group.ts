@@ -6,7 +6,7 @@
  * that reads nothing costs a bit a prefix. First dumps, route refreshes and corrections for one member use the same bitmap.
  */
 import type { ExportSettings } from './export-attributes.ts';
-import { exportAttributes, mayExport } from './export-attributes.ts';
+import { createOutgoing } from './outgoing.ts';
 import type { AttributeStore } from './attribute-store.ts';
 import { release, retain } from './attribute-store.ts';
 import { capacityFor, growInt32, growUint16, growUint32, growUint8 } from './columns.ts';
@@ -67,9 +67,11 @@ export interface ExportGroup {
   readonly members: readonly Member[];
   /** Whether a prefix may not be forgotten yet. */
   needs(prefix: number): boolean;
-  /** The set last told of a prefix, -1 none, and the peer it came from. */
-  sentAttr(prefix: number): number;
-  sentSource(prefix: number): number;
+  /** What a member was last told of a prefix. */
+  told(
+    prefix: number,
+    peer: number,
+  ): readonly { readonly attr: number; readonly pathId: number; readonly source: number }[];
   readonly queued: number;
   setPolicy(policy: PolicyHook | undefined): void;
   close(): void;
@@ -84,8 +86,6 @@ export interface ExportGroupOptions {
   readonly translate?: ((attr: number) => number) | undefined;
   /** Longest message, 4096 or 65535. */
   readonly maxLength: number;
-  /** Peers take path identifiers; 1 is sent for the best path. */
-  readonly addPath?: boolean;
   /** Bytes a connection may have in hand before its member leaves the stream. @defaultValue 1 MiB */
   readonly highWater?: number;
 }
@@ -149,21 +149,14 @@ export function createExportGroup(options: ExportGroupOptions): ExportGroup {
   const { rib, settings } = options;
   const { store, prefixes } = rib;
   const highWater = options.highWater ?? HIGH_WATER;
-  const pathId = options.addPath === true ? 1 : -1;
-  let policy = options.policy;
   let sent: Int32Array = new Int32Array(rib.head.length).fill(-1);
   let source: Uint16Array = new Uint16Array(rib.head.length);
   let queue: Int32Array = new Int32Array(1024);
   let queueHead = 0;
   let queueTail = 0;
   let queuedFlag: Uint8Array = new Uint8Array(rib.head.length);
-  // Rewritten sets, by set received: valid while neither id changed hands and the source asks for the same rewriting.
-  let cacheOut: Int32Array = new Int32Array(1024).fill(-2);
-  let cacheOutGeneration: Uint32Array = new Uint32Array(1024);
-  let cacheGeneration: Uint32Array = new Uint32Array(1024);
-  let cacheKey: Int32Array = new Int32Array(1024);
+  const outgoing = createOutgoing(options);
   const seats: Seat[] = [];
-  const fresh: number[] = [];
 
   const fit = (): void => {
     const n = rib.head.length;
@@ -186,49 +179,6 @@ export function createExportGroup(options: ExportGroupOptions): ExportGroup {
       } else queue = growInt32(queue, queue.length * 2, 0);
     }
     queue[queueTail++] = prefix;
-  };
-
-  /** The set to tell of a path; -1 none. Sets made here hold a reference in `fresh` until the flush ends. */
-  const outgoing = (attr: number, prefix: number, sourcePeer: number): number => {
-    const peer = rib.peers[sourcePeer];
-    if (peer === undefined || !mayExport(store, attr, peer, settings)) return -1;
-    const remembered = policy === undefined || !policy.readsPrefix;
-    const reflected = peer.kind === 'ibgp' || peer.kind === 'ibgp-client';
-    const key = reflected || policy !== undefined ? sourcePeer + 16 : peer.kind === 'local' ? 0 : 1;
-    if (remembered) {
-      if (attr >= cacheOut.length) {
-        const n = capacityFor(cacheOut.length, store.size);
-        cacheOut = growInt32(cacheOut, n, -2);
-        cacheOutGeneration = growUint32(cacheOutGeneration, n);
-        cacheGeneration = growUint32(cacheGeneration, n);
-        cacheKey = growInt32(cacheKey, n, 0);
-      }
-      const known = cacheOut[attr]!;
-      if (known > -2 && cacheKey[attr] === key && cacheGeneration[attr] === store.generation[attr]) {
-        if (known === -1 || cacheOutGeneration[attr] === store.generation[known]) return known;
-      }
-    }
-    let made = -1;
-    if (policy === undefined) made = exportAttributes(store, attr, peer, settings, rib.family, false);
-    else {
-      const passed = policy.evaluate(attr, prefix, sourcePeer);
-      if (passed >= 0) {
-        made = exportAttributes(store, passed, peer, settings, rib.family, policy.keepMed);
-        release(store, passed);
-      }
-    }
-    if (made >= 0 && options.translate !== undefined) made = options.translate(made);
-    if (made >= 0) {
-      fresh.push(made);
-      if (store.length[made]! + 52 > options.maxLength) made = -1;
-    }
-    if (remembered) {
-      cacheOut[attr] = made;
-      cacheKey[attr] = key;
-      cacheGeneration[attr] = store.generation[attr]!;
-      if (made >= 0) cacheOutGeneration[attr] = store.generation[made]!;
-    }
-    return made;
   };
 
   const newPacker = (): Packer => createPacker(prefixes, store, options.maxLength, out);
@@ -291,11 +241,11 @@ export function createExportGroup(options: ExportGroupOptions): ExportGroup {
             beginWithdraw(packer);
             open = true;
           }
-          if (!addPrefix(packer, itemPrefix[item]!, pathId)) {
+          if (!addPrefix(packer, itemPrefix[item]!, -1)) {
             endMessage(packer);
             room();
             beginWithdraw(packer);
-            addPrefix(packer, itemPrefix[item]!, pathId);
+            addPrefix(packer, itemPrefix[item]!, -1);
           }
           continue;
         }
@@ -312,22 +262,17 @@ export function createExportGroup(options: ExportGroupOptions): ExportGroup {
         room();
         if (!beginAnnounce(packer, attr)) continue;
         for (let item = bucketHead[attr]!; item >= 0; item = itemNext[item]!) {
-          if (addPrefix(packer, itemPrefix[item]!, pathId)) continue;
+          if (addPrefix(packer, itemPrefix[item]!, -1)) continue;
           endMessage(packer);
           room();
           beginAnnounce(packer, attr);
-          addPrefix(packer, itemPrefix[item]!, pathId);
+          addPrefix(packer, itemPrefix[item]!, -1);
         }
         endMessage(packer);
       }
       segment.end = packer.at;
     }
     deliver(packer, segments, receivers);
-  };
-
-  const releaseFresh = (): void => {
-    for (const attr of fresh) release(store, attr);
-    fresh.length = 0;
   };
 
   const flush = (budget: number): boolean => {
@@ -347,7 +292,7 @@ export function createExportGroup(options: ExportGroupOptions): ExportGroup {
         const oldSource = source[prefix]!;
         const from = row < 0 ? 0 : rib.rowPeer[row]!;
         // With one member there is nobody to tell what that member said.
-        const attr = row < 0 || (from === lone && old < 0) ? -1 : outgoing(rib.rowAttr[row]!, prefix, from);
+        const attr = row < 0 || (from === lone && old < 0) ? -1 : outgoing.of(rib.rowAttr[row]!, prefix, from);
         if (attr === old && (attr < 0 || from === oldSource)) continue;
         if (attr !== old) {
           if (attr >= 0) retain(store, attr);
@@ -369,7 +314,7 @@ export function createExportGroup(options: ExportGroupOptions): ExportGroup {
       }
       encode(chains, following);
       for (const attr of stale) release(store, attr);
-      releaseFresh();
+      outgoing.settle();
       if (queueHead === queueTail) queueHead = queueTail = 0;
     }
     return queueHead < queueTail;
@@ -434,7 +379,7 @@ export function createExportGroup(options: ExportGroupOptions): ExportGroup {
 
   const markAll = (): void => {
     fit();
-    cacheOut.fill(-2);
+    outgoing.clear();
     for (let prefix = 0; prefix < prefixes.size; prefix++) {
       if (rib.best[prefix]! >= 0 || sent[prefix]! >= 0) mark(prefix);
     }
@@ -486,13 +431,15 @@ export function createExportGroup(options: ExportGroupOptions): ExportGroup {
       }
       return false;
     },
-    sentAttr: (prefix) => sent[prefix] ?? -1,
-    sentSource: (prefix) => source[prefix] ?? 0,
+    told(prefix, peer) {
+      const attr = sent[prefix] ?? -1;
+      return attr < 0 || source[prefix] === peer ? [] : [{ attr, pathId: 0, source: source[prefix]! }];
+    },
     get queued() {
       return queueTail - queueHead;
     },
     setPolicy(next) {
-      policy = next;
+      outgoing.setPolicy(next);
       markAll();
     },
     close() {

@@ -17,6 +17,11 @@ export interface SocketOptions {
    */
   client(address: string, security: PeerSecurity): Socket;
   /**
+   * Sets hop limits and their check on an accepted socket.
+   * @throws SdkError `SOCKET_UNSUPPORTED`
+   */
+  accepted(socket: Socket, security: PeerSecurity): void;
+  /**
    * Protects connections that a peer makes to a listener; without security the protection is taken back.
    * @throws SdkError `SOCKET_UNSUPPORTED`
    */
@@ -169,6 +174,15 @@ export function createSocketOptions(): SocketOptions {
       }
       return new Socket({ fd });
     },
+    accepted(socket, security) {
+      if (security.ttlSecurityHops === undefined && security.ttl === undefined) return;
+      const handle = (socket as unknown as { _handle?: { fd?: number } })._handle;
+      const fd = handle?.fd ?? -1;
+      if (fd < 0)
+        throw new SdkError('the socket has no descriptor', { code: 'SOCKET_UNSUPPORTED', details: { what: 'fd' } });
+      // An IPv4 peer of an IPv6 socket cannot be: listeners are of one family each.
+      setHops(fd, socket.remoteFamily === 'IPv6', security);
+    },
     server(server, peer, security) {
       const handle = (server as unknown as { _handle?: { fd?: number } })._handle;
       const fd = handle?.fd ?? -1;
@@ -180,7 +194,6 @@ export function createSocketOptions(): SocketOptions {
       }
       if (security?.password !== undefined)
         set(fd, IPPROTO_TCP, TCP_MD5SIG, md5Struct(peer, security.password, false), 'TCP MD5');
-      if (security !== undefined) setHops(fd, peer.includes(':'), security);
     },
   };
 }

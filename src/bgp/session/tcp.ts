@@ -19,7 +19,7 @@ function plain(address: string | undefined): string {
   return isAddress(text) ? formatAddress(unmapAddress(parseAddress(text))) : text;
 }
 
-function wrap(socket: Socket): Connection {
+function wrap(socket: Socket, options: SocketOptions): Connection {
   socket.setNoDelay(true);
   const localAddress = plain(socket.localAddress);
   const remoteAddress = plain(socket.remoteAddress);
@@ -28,6 +28,7 @@ function wrap(socket: Socket): Connection {
     localAddress,
     remoteAddress,
     remotePort: socket.remotePort ?? 0,
+    protect: (security) => options.accepted(socket, security),
     start(handlers) {
       let reason = 'connection closed by the peer';
       let closed = false;
@@ -100,7 +101,7 @@ export function createTcpTransport(options: SocketOptions = createSocketOptions(
       socket.once('connect', () => {
         if (done) return;
         done = true;
-        onOpen(wrap(socket));
+        onOpen(wrap(socket, options));
       });
       socket.connect({
         host: where.address,
@@ -119,7 +120,7 @@ export function createTcpTransport(options: SocketOptions = createSocketOptions(
       const server: Server = createServer({ noDelay: true }, (socket) => {
         // Gone again already: nobody to talk to.
         if (socket.remoteAddress === undefined) socket.destroy();
-        else onConnection(wrap(socket));
+        else onConnection(wrap(socket, options));
       });
       await new Promise<void>((resolve, reject) => {
         server.once('error', (cause: NodeJS.ErrnoException) => {

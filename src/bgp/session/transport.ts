@@ -36,6 +36,11 @@ export interface Connection {
   readonly localAddress: string;
   readonly remoteAddress: string;
   readonly remotePort: number;
+  /**
+   * Applies hop limits to an accepted connection; absent: the transport knows none.
+   * @throws SdkError `SOCKET_UNSUPPORTED`
+   */
+  protect?(security: PeerSecurity): void;
   /** Takes over; called once, before anything is read. */
   start(handlers: ConnectionHandlers): void;
   /** Queues bytes; they must not change afterwards. */
