@@ -7,6 +7,8 @@ const subpaths = ['net', 'kernel', 'informers', 'bgp', 'routing', 'ipvs', 'firew
 export default defineConfig({
   entry: Object.fromEntries([
     ['index', 'src/index.ts'],
+    // Runs in a thread of its own, so it is a file of its own.
+    ['bgp/bfd-worker', 'src/bgp/bfd/worker.ts'],
     ...subpaths.map((name) => [`${name}/index`, `src/${name}/index.ts`]),
   ]),
   format: 'esm',

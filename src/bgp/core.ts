@@ -3,6 +3,8 @@
  * Work is sliced: a turn takes a few milliseconds and gives way to input before the next.
  */
 import { addressFromBytes, addressToBytes, formatAddress, parseAddress } from '../net/index.ts';
+import type { BfdMonitor } from './bfd/monitor.ts';
+import { createBfdMonitor } from './bfd/monitor.ts';
 import type { SpeakerConfig } from './model.ts';
 import type { AttributeStore } from './rib/attribute-store.ts';
 import { createAttributeStore } from './rib/attribute-store.ts';
@@ -33,6 +35,7 @@ export interface Core {
   readonly intake: Intake;
   readonly exports: Exports;
   readonly routes: RouteStream;
+  readonly bfd: BfdMonitor;
   ribOf(family: 4 | 6): Rib;
   /** Asks for a turn after the input at hand. */
   schedule(): void;
@@ -184,6 +187,7 @@ export function createCore(
     intake: createIntake(store, rib4, rib6),
     exports,
     routes,
+    bfd: createBfdMonitor(),
     ribOf: (family) => (family === 4 ? rib4 : rib6),
     schedule,
     sweep(peer, families, visit, done) {

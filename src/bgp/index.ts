@@ -33,3 +33,7 @@ export { createTcpTransport } from './session/tcp.ts';
 export type { SocketOptions } from './session/socket-options.ts';
 export { createSocketOptions } from './session/socket-options.ts';
 export * as message from './message/index.ts';
+export type { BfdMonitor, BfdTarget, BfdWatch } from './bfd/monitor.ts';
+export { createBfdMonitor } from './bfd/monitor.ts';
+export type { BfdPacket, BfdState } from './bfd/packet.ts';
+export { decodeBfd, encodeBfd } from './bfd/packet.ts';

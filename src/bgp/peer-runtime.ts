@@ -8,6 +8,8 @@ import { CeaseError, NotificationCode } from './message/constants.ts';
 import { notification, shutdownData } from './message/notification.ts';
 import { encodeRouteRefresh } from './message/refresh.ts';
 import { encodeEndOfRib } from './message/update.ts';
+import type { BfdWatch } from './bfd/monitor.ts';
+import type { BfdState } from './bfd/packet.ts';
 import type { Core } from './core.ts';
 import { purge } from './core.ts';
 import type { PeerOptions, SessionOptions, SpeakerConfig, UnicastFamily } from './model.ts';
@@ -112,6 +114,8 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
   let synced = false;
   let finishSweep: () => void = () => undefined;
   let closed = false;
+  let liveness: BfdWatch | undefined;
+  let bfdState: BfdState | undefined;
 
   core.peers[index] = { index, kind, routerId: 0, addressKey: keyOf(bare) };
 
@@ -257,6 +261,32 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
     return keys;
   };
 
+  /** RFC 5882 section 4: the session ends when BFD, having been up, goes down; it does not wait for BFD to come up. */
+  const watchLiveness = (localAddress: string): void => {
+    if (options.bfd === undefined) return;
+    const multihop = options.multihop ?? peerType === 'ibgp';
+    let wasUp = false;
+    liveness = core.bfd.watch(
+      { peer: address, localAddress, multihop, ...options.bfd },
+      (state, diagnostic) => {
+        bfdState = state;
+        core.emit({ type: 'bfd', peer: address, reason: `BFD is ${state}`, details: { diagnostic } });
+        made.onChange();
+        if (state === 'up') wasUp = true;
+        else if (wasUp && state === 'down') {
+          driver.reset(notification(NotificationCode.cease, CeaseError.bfdDown), 'BFD went down');
+        }
+      },
+      (reason) => core.emit({ type: 'unsupported', peer: address, reason: `BFD: ${reason}` }),
+    );
+  };
+
+  const endLiveness = (): void => {
+    liveness?.close();
+    liveness = undefined;
+    bfdState = undefined;
+  };
+
   const onUp = (settled: Negotiated, opened: Connection): void => {
     negotiated = settled;
     connection = opened;
@@ -313,6 +343,7 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
       details: { families: settled.families, holdTime: settled.holdTime },
     });
     for (const family of families) joinGroup(family);
+    watchLiveness(opened.localAddress);
     core.schedule();
     made.onChange();
   };
@@ -320,6 +351,7 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
   const onDown = (end: SessionEnd): void => {
     const graceful = negotiated?.gracefulRestart;
     leaveGroups();
+    endLiveness();
     session = undefined;
     connection = undefined;
     since = undefined;
@@ -475,6 +507,7 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
       established: driver.counters.established,
       synced,
       restarting: staleFamilies.size > 0,
+      ...(bfdState === undefined ? {} : { bfd: bfdState }),
       backlog: driver.backlog(),
     }),
     start() {

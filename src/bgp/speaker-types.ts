@@ -38,6 +38,8 @@ export interface PeerStatus {
   readonly synced: boolean;
   /** Its routes are kept while it restarts. */
   readonly restarting: boolean;
+  /** State of its BFD session, when it has one. */
+  readonly bfd?: 'admin-down' | 'down' | 'init' | 'up';
   /** Bytes that it has not taken yet. */
   readonly backlog: number;
 }
@@ -58,7 +60,8 @@ export interface SpeakerEvent {
     | 'refresh'
     | 'stale'
     | 'purged'
-    | 'unsupported';
+    | 'unsupported'
+    | 'bfd';
   /** Address of the peer. */
   readonly peer: string;
   /** One sentence. */

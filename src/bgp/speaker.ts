@@ -303,7 +303,7 @@ export async function createSpeaker(options: SpeakerOptions): Promise<Speaker> {
     const reason = how.graceful === true ? undefined : shutdownNotification(how.message);
     for (const runtime of peers.values()) runtime.shutdown(reason);
     peersChanged.next(statuses());
-    await Promise.all(listeners.map((listener) => listener.close()));
+    await Promise.all([core.bfd.close(), ...listeners.map((listener) => listener.close())]);
     peersChanged.complete();
     issues$.complete();
     events.complete();

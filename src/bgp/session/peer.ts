@@ -115,6 +115,11 @@ interface Link {
 
 const KEEPALIVE = encodeKeepalive();
 
+/** Whether a NOTIFICATION ends forwarding too: hard reset (RFC 8538), or BFD saw the path fail (RFC 9384). */
+function isFinal(said: Notification): boolean {
+  return isHardReset(said) || (said.code === NotificationCode.cease && said.subcode === CeaseError.bfdDown);
+}
+
 /** Makes a {@link SessionDriver}; it is idle until `start`. */
 export function createSessionDriver(options: SessionDriverOptions): SessionDriver {
   const { clock, handlers, session, transport } = options;
@@ -439,7 +444,7 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
     const graceful = link?.negotiated?.gracefulRestart;
     const mayRetain =
       graceful !== undefined &&
-      (replaced || said === undefined || (graceful.notification && !isHardReset(said.notification)));
+      (replaced || said === undefined || (graceful.notification && !isFinal(said.notification)));
     return said === undefined ? { reason, mayRetain } : { reason, mayRetain, ...said };
   };
 
