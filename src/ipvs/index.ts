@@ -31,3 +31,5 @@ export type { DsrPod } from './compile/service.ts';
 export type { DsrPods, DsrPodsOptions } from './dsr/pods.ts';
 export { createDsrPods } from './dsr/pods.ts';
 export { findNetnsByCgroup } from './dsr/netns.ts';
+export type { CounterSample, Counts, CountersOptions, ReadCounts, ServiceCounters } from './counters.ts';
+export { ipvsCounters, parseCounters } from './counters.ts';

@@ -36,6 +36,8 @@ export interface ServiceCompiler {
   flush(): Compiled;
   /** What is wrong at the moment, by Service. */
   issues(): Issue[];
+  /** Service (`namespace/name`) that a virtual server's key belongs to. */
+  owner(key: string): string | undefined;
   /** Health-check node ports with their answers. */
   readonly health: ReadonlyMap<string, HealthPort>;
   /** Local pods that serve by DSR, by Service: what {@link createDsrPods} is to prepare. */
@@ -311,6 +313,7 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
   };
 
   return {
+    owner: (key) => claimants(key)[0],
     health,
     dsr,
     touchPod,

@@ -207,13 +207,7 @@ for (const [ready, ending] of [
 ] as const) {
   await pause(2000);
   failures.push(...(await director.apply(change('t/web-4', webEnds(ready, ending)))).failures);
-  rolled.push(
-    (
-      await sh(
-        'ip netns exec n2 ipvsadm -Sn -t 198.51.100.50:8080 2>/dev/null | grep -- "-t 198.51.100.50:8080 -r" || true',
-      )
-    ).trim(),
-  );
+  rolled.push((await sh('ip netns exec n2 ipvsadm -Sn | grep -- "-t 198.51.100.50:8080 -r" || true')).trim());
 }
 const { answers: loaded } = await load;
 const longLived = (await sockets('echo', { hold: 'long' })).answer;

@@ -104,7 +104,10 @@ const programmed = await pass(target, compile(input), {});
 
 const table: Record<string, string> = {};
 const ask = async (from: string, host: string, proto: string, port = 80, timeout = 4): Promise<string> => {
-  const result = await sockets('ask', { ns: from, host, proto, port, timeout });
+  const once = () => sockets('ask', { ns: from, host, proto, port, timeout });
+  let result = await once();
+  // A datagram may get lost, and ICMPv6 errors are rationed (net.ipv6.icmp.ratelimit): a second one is what any client sends.
+  if (proto === 'udp' && result.answer === 'timeout') result = await once();
   // A refusal is at once or it is none.
   return result.answer === 'refused' && result.seconds > 1 ? `refused after ${result.seconds} s` : result.answer;
 };
