@@ -45,7 +45,7 @@ export const podRange = { v4: '10.1.0.0/16', v6: 'fd00:10:1::/48' };
 export const serviceRange = { v4: '172.16.0.0/16', v6: 'fd00:172:16::/112' };
 export const loadBalancerRange = { v4: '203.0.113.0/24', v6: '2001:db8:f00d::/112' };
 /** BGP hold time towards the router, in seconds: short, so that the loss of a node is seen within the demo. */
-export const holdTimeSeconds = 3;
+export const holdTimeSeconds = 9;
 
 /** `192.168.1.11` of `192.168.1.11/24`. */
 export const bare = (address: string): string => address.slice(0, address.indexOf('/'));
