@@ -3,7 +3,7 @@
  */
 import { reconcile, type Reconciler } from 'kube-router-sdk/kernel';
 import type { Server } from 'node:http';
-import { map } from 'rxjs';
+import { filter, firstValueFrom, map, merge, NEVER, race, timer, type Observable } from 'rxjs';
 import { openAdminPort, openAdminSocket, type AdminOptions } from '../admin/server.ts';
 import { createViews } from '../admin/views.ts';
 import type { Outcome } from '../cli.ts';
@@ -14,6 +14,7 @@ import { createMetrics, openMetricsServer } from '../metrics/metrics.ts';
 import { nodeNameCandidates, type Environment } from '../node.ts';
 import { preflight } from '../preflight.ts';
 import { socketPath } from '../paths.ts';
+import type { Part } from '../part.ts';
 import { exitCodes, issueLine, type Report } from '../report.ts';
 import { createAgentState, type AgentState, type PassRecord } from '../state.ts';
 import { version } from '../version.ts';
@@ -23,6 +24,8 @@ import { assemble } from '../wire.ts';
 /** Blocks that must work before traffic is attracted, and how long they are waited for. */
 const CARRIERS: ReadonlySet<string> = new Set(['routing', 'ipvs', 'firewall']);
 const CARRY_MS = 30_000;
+/** How long the start of one block is waited for before the next begins. */
+const FIRST_PASS_MS = 15_000;
 
 /** Runs the command; resolves when a signal has ended it. */
 export async function run(config: Config, env: Environment): Promise<Outcome> {
@@ -77,18 +80,19 @@ export async function run(config: Config, env: Environment): Promise<Outcome> {
       void carrying.then(() => {
         if (!stop.signal.aborted) assembly.start();
       });
+      const ended = aborted(stop.signal);
       for (const part of assembly.parts) {
-        const loop = reconcile(part.desired$, part.target, {
-          resyncMs: part.resyncMs,
-          ...(part.drift$ === undefined ? {} : { drift$: part.drift$ }),
-        });
+        const loop = reconcile(part.desired$, part.target, { resyncMs: part.resyncMs, drift$: driftOf(part, state) });
         loops.push(loop);
         loop.events$.subscribe((event) => {
           state.setIssues(part.name, part.issues());
           state.record(event);
         });
+        // One after the other, for each inserts its rules first: policy, the last, ends up in front of what accepts.
+        await Promise.race([firstEvent(loop), ended]);
+        if (stop.signal.aborted) break;
       }
-      await aborted(stop.signal);
+      await ended;
     }
     log.info('stopping; the kernel keeps what it has');
   } finally {
@@ -99,6 +103,20 @@ export async function run(config: Config, env: Environment): Promise<Outcome> {
   }
   log.info('stopped');
   return { exitCode: exitCodes.ok };
+}
+
+/** When a part's kernel state may have been changed: for the policy firewall also when its neighbours put rules in anew. */
+function driftOf({ name, drift$ = NEVER }: Part, state: AgentState): Observable<unknown> {
+  if (name !== 'firewall') return drift$;
+  const neighbours = state.passes$.pipe(
+    filter(({ block, changes, reason }) => block !== name && CARRIERS.has(block) && changes > 0 && reason !== 'change'),
+  );
+  return merge(drift$, neighbours);
+}
+
+/** The end of a loop's first pass, whatever its outcome; at most so long that one block cannot hold up the others. */
+function firstEvent(loop: Reconciler): Promise<unknown> {
+  return firstValueFrom(race(loop.events$, timer(FIRST_PASS_MS)), { defaultValue: undefined });
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
