@@ -9,6 +9,8 @@ export type { IngressCompileInput, IngressCompiler } from './compile.ts';
 export { compile, createIngressCompiler } from './compile.ts';
 export type { AddressCheck, AddressRules } from './validate.ts';
 export { createAddressCheck } from './validate.ts';
+export type { AggregateConfig, AggregateInput, AggregateOutput } from './aggregate.ts';
+export { aggregate } from './aggregate.ts';
 export type { Allocation, PoolConfig, PoolOptions, PoolUsage } from './pools/model.ts';
 export type { PoolAllocator } from './pools/allocator.ts';
 export { LOAD_BALANCER_CLASS, createPoolAllocator } from './pools/allocator.ts';

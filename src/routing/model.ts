@@ -47,6 +47,8 @@ export interface RouteItem {
   readonly hops: readonly RouteHop[];
   /** Preferred source address. */
   readonly source?: string;
+  /** Bytes; set where the way is wider than what the pods behind it take. */
+  readonly mtu?: number;
   /** Set only on leftovers found in the kernel at another priority than ours. */
   readonly metric?: number;
 }
@@ -248,6 +250,7 @@ export function routeItem(fields: Omit<RouteItem, 'type'>): RouteItem {
     prefix: fields.prefix,
     hops,
     ...(fields.source === undefined ? {} : { source: fields.source }),
+    ...(fields.mtu === undefined ? {} : { mtu: fields.mtu }),
     ...(fields.metric === undefined ? {} : { metric: fields.metric }),
   };
 }

@@ -69,6 +69,7 @@ function way(hop: RouteHop, prefix: string): string {
 
 function route(item: RouteItem): string {
   const head = [`route replace ${item.prefix} proto ${ROUTE_PROTOCOL} table ${item.table}`];
+  if (item.mtu !== undefined) head.push(`mtu ${item.mtu}`);
   if (item.source !== undefined) head.push(`src ${item.source}`);
   const [only, ...more] = item.hops;
   if (only !== undefined && more.length === 0) return [...head, way(only, item.prefix)].join(' ');

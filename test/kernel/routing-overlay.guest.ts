@@ -27,13 +27,6 @@ const timing = (what: string): void =>
   void process.stderr.write(`${Math.round(performance.now() - started)} ${what}\n`);
 const sh = (text: string): string =>
   execFileSync('/bin/sh', ['-c', text], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-const attempt = (text: string): string | undefined => {
-  try {
-    return sh(text).trim();
-  } catch {
-    return undefined;
-  }
-};
 const say = (row: Record<string, unknown>): void => void process.stdout.write(`${JSON.stringify(row)}\n`);
 
 interface Machine {

@@ -128,10 +128,10 @@ describe.each<[string, IptablesPrograms, Partial<RoutingOptions>]>([
       );
     } else {
       expect(show('-4', '192.0.2.1')).toBe(
-        '192.0.2.1 proto 17 nexthop via 10.0.0.2 dev eth0 weight 1 nexthop via 10.0.0.4 dev eth0 weight 3',
+        `192.0.2.1 proto 17 ${options.overlay === 'subnet' ? 'mtu 1430 ' : ''}nexthop via 10.0.0.2 dev eth0 weight 1 nexthop via 10.0.0.4 dev eth0 weight 3`,
       );
       expect(show('-6', '2001:db8::1')).toMatch(
-        /^2001:db8::1 proto 17 metric 1024 (pref medium )?nexthop via fd00::2 dev eth0 weight 1 nexthop via fd00::4 dev eth0 weight 1/,
+        /^2001:db8::1 proto 17 metric 1024 (mtu 1430 )?(pref medium )?nexthop via fd00::2 dev eth0 weight 1 nexthop via fd00::4 dev eth0 weight 1/,
       );
     }
   });

@@ -47,7 +47,7 @@ function lines(
         [hop.via, hop.dev && `dev ${hop.dev}`, hop.weight && `x${hop.weight}`].filter(Boolean).join(' '),
       );
       out.push(
-        `${item.table} ${item.prefix} -> ${hops.join(' | ')}${item.source === undefined ? '' : ` src ${item.source}`}`,
+        `${item.table} ${item.prefix} -> ${hops.join(' | ')}${item.source === undefined ? '' : ` src ${item.source}`}${item.mtu === undefined ? '' : ` mtu ${item.mtu}`}`,
       );
     } else if (item.type === 'link')
       out.push(
@@ -77,7 +77,7 @@ describe('compile', () => {
       'subnet overlay: tunnel to the node of another subnet only',
       {},
       [
-        '254 10.244.2.0/24 -> 10.0.0.2',
+        '254 10.244.2.0/24 -> 10.0.0.2 mtu 1480',
         '254 10.244.3.0/24 -> dev tun-0a090003 src 10.0.0.1',
         '77 10.9.0.3/32 -> dev tun-0a090003 src 10.0.0.1',
         'bridge kube-bridge mtu 1480 - > -',
@@ -104,7 +104,7 @@ describe('compile', () => {
       'VXLAN: one device, an entry a node',
       { encapsulation: 'vxlan' },
       [
-        '254 10.244.2.0/24 -> 10.0.0.2',
+        '254 10.244.2.0/24 -> 10.0.0.2 mtu 1450',
         '254 10.244.3.0/24 -> 10.9.0.3 dev kr-vxlan4 src 10.0.0.1',
         '77 10.9.0.3/32 -> 10.9.0.3 dev kr-vxlan4 src 10.0.0.1',
         'bridge kube-bridge mtu 1450 - > -',
@@ -121,7 +121,7 @@ describe('compile', () => {
   test('several next hops are one multipath route, sorted, with weights', () => {
     const route = { prefix: '192.0.2.1/32', nextHops: [{ via: '10.9.0.3', weight: 3 }, { via: '10.0.0.2' }] };
     expect(lines(build({}, [route]).state, ['route'])).toEqual([
-      '254 192.0.2.1/32 -> 10.0.0.2 | dev tun-0a090003 x3 src 10.0.0.1',
+      '254 192.0.2.1/32 -> 10.0.0.2 | dev tun-0a090003 x3 src 10.0.0.1 mtu 1480',
       '77 10.9.0.3/32 -> dev tun-0a090003 src 10.0.0.1',
     ]);
   });

@@ -165,6 +165,7 @@ export function createRoutingCompiler(options: RoutingOptions): RoutingCompiler 
     const hops: RouteHop[] = [];
     const items: RoutingItem[] = [];
     let tunnel = false;
+    let narrow = false;
     for (const next of nextHops) {
       const way = resolveHop(now, next.via);
       if ('unreachable' in way) {
@@ -174,10 +175,21 @@ export function createRoutingCompiler(options: RoutingOptions): RoutingCompiler 
       hops.push(next.weight === undefined ? way.hop : { ...way.hop, weight: next.weight });
       items.push(...way.items);
       tunnel ||= way.tunnel;
+      narrow ||= !way.tunnel && nodeOf(next.via) !== undefined;
     }
     if (hops.length === 0) return [];
     const own = tunnel ? now.self.best[textFamily(prefix)] : undefined;
-    return [routeItem({ table: MAIN_TABLE, prefix, hops, ...(own === undefined ? {} : { source: own }) }), ...items];
+    // A node in our own subnet is reached by the full MTU of the underlay, yet its pods take the overlay's. Without a word about it
+    // here, what a bridge hook has put together from IPv6 fragments would go out whole and be refused on the other side for good.
+    const limit = narrow && mtu !== undefined && mtu < (underlay?.mtu ?? 0) ? mtu : undefined;
+    const route = routeItem({
+      table: MAIN_TABLE,
+      prefix,
+      hops,
+      ...(own === undefined ? {} : { source: own }),
+      ...(limit === undefined ? {} : { mtu: limit }),
+    });
+    return [route, ...items];
   };
 
   const compileLearned = (prefix: string): void => {

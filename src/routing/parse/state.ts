@@ -104,12 +104,16 @@ export function parseRoutes(text: string, family: Family): ParsedRoutes {
     const several = listOf(json['nexthops']).map(objectOf);
     const hops = several.length > 0 ? several.map((one) => hopOf(one, listOf(one['flags']))) : [hopOf(json, flags)];
     const source = canonical(textOf(json['prefsrc']));
+    const mtu = listOf(json['metrics'])
+      .map((one) => numberOf(objectOf(one)['mtu']))
+      .find((one) => one !== undefined);
     items.push(
       routeItem({
         table,
         prefix,
         hops,
         ...(source === undefined ? {} : { source }),
+        ...(mtu === undefined ? {} : { mtu }),
         ...(regular ? {} : { metric }),
       }),
     );
