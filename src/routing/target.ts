@@ -129,9 +129,8 @@ export async function observeRouting(
         items.push(port === undefined ? link : { ...link, port }, ...peers);
       } else items.push(link);
     }
-    if (found.some((link) => link.type === 'link' && link.port !== undefined && link.kind !== 'vxlan')) {
-      items.push(...parseFou(await maybe('ip', ['-j', 'fou', 'show'])));
-    }
+    // Asked even without tunnels: a port that an earlier run opened is there before the first of them.
+    items.push(...parseFou(await maybe('ip', ['-j', 'fou', 'show'])));
   };
   const routes = async (family: Family): Promise<void> => {
     const { stdout } = await run('ip', ['-j', `-${family}`, 'route', 'show', 'table', 'all']);
