@@ -68,9 +68,16 @@ process.send?.({
 
 const churn = monitorEventLoopDelay({ resolution: 5 });
 churn.enable();
-process.on('message', (order: 'report' | 'end') => {
+process.on('message', (order: { report: number } | 'end') => {
   if (order === 'end') process.exit(0);
+  void report(order.report);
+});
+
+async function report(sent: number): Promise<void> {
+  // What is late is waited for and counts with its delay; what has not come after 10 s is lost.
+  const end = Date.now() + 10_000;
+  while (latencies.length < sent && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20));
   latencies.sort((a, b) => a - b);
   const at = (share: number) => latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? 0;
   process.send?.({ delivered: latencies.length, p50: at(0.5), p99: at(0.99), max: at(1), blockMs: churn.max / 1e6 });
-});
+}

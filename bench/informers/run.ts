@@ -57,8 +57,7 @@ try {
     const first = await answer<First>(client, side);
     server.send({ rate: RATE, seconds: SECONDS });
     const { sent } = await answer<{ sent: number }>(server, 'server');
-    await new Promise((resolve) => setTimeout(resolve, 1000));
-    client.send('report');
+    client.send({ report: sent });
     const second = await answer<Second>(client, side);
     client.send('end');
     results.set(side, { ...first, second, sent });
