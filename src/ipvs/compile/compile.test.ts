@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { projectEndpointSlice } from '../../objects/index.ts';
+import { buildEndpointSlice } from '../../testing/builders.ts';
 import { pod, service, slice } from '../../../test/support/ipvs-objects.ts';
 import type { IpvsItem } from '../model.ts';
 import { emptyObserved, plan } from '../plan.ts';
@@ -549,6 +551,28 @@ describe('the incremental compiler', () => {
     ]);
     second.flush();
     expect(new Map([...second.marks()].sort())).toEqual(new Map([...marks].sort()));
+  });
+
+  test('malformed slices: the rest applied, and an issue where a value was wrong', () => {
+    const raw = (more: object) => ({
+      ...buildEndpointSlice('shop/web', { endpoints: [{ address: '10.1.1.9' }], ports: [{ port: 8080 }] }),
+      ...more,
+    });
+    const bad = [
+      raw({ ports: [{ protocol: 'TCP' }] }),
+      raw({ endpoints: [{ addresses: [] }] }),
+      raw({ addressType: 'FQDN', endpoints: [{ addresses: ['example.com'] }] }),
+      raw({ endpoints: [{ addresses: ['fd01::1'] }, { addresses: ['10.1.1.5'] }] }),
+      raw({ endpoints: [{ addresses: ['010.1.1.1'] }] }),
+    ].map((one, index) => projectEndpointSlice({ ...one, metadata: { ...one.metadata, name: `bad-${index}` } }));
+    // A slice of host names and an endpoint without addresses have nothing to program; the others carry a wrong value.
+    for (const index of [0, 3, 4]) expect(bad[index]?.issues).toHaveLength(1);
+    const slices = bad.flatMap(({ object }) => (object === undefined ? [] : [object]));
+    const good = slice('shop/web', ['10.1.1.2'], [{ port: 8080 }], { name: 'good' });
+    expect(run({ services: [web()], endpointSlices: [...slices, good] }).text).toBe(`-A -t 172.16.0.10:80 -s rr
+-a -t 172.16.0.10:80 -r 10.1.1.2:8080 -m -w 1
+-a -t 172.16.0.10:80 -r 10.1.1.5:8080 -m -w 1
+addr 172.16.0.10 src 192.168.1.11`);
   });
 
   test('2,000 endpoints in one slice', () => {
