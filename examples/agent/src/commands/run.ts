@@ -4,6 +4,7 @@
 import { reconcile, type Reconciler } from 'kube-router-sdk/kernel';
 import type { Server } from 'node:http';
 import { filter, firstValueFrom, map, merge, NEVER, race, timer, type Observable } from 'rxjs';
+import { page } from '../admin/page.ts';
 import { openAdminPort, openAdminSocket, type AdminOptions } from '../admin/server.ts';
 import { createViews } from '../admin/views.ts';
 import type { Outcome } from '../cli.ts';
@@ -62,6 +63,7 @@ export async function run(config: Config, env: Environment): Promise<Outcome> {
     if (!stop.signal.aborted) {
       const admin: AdminOptions = {
         views: createViews({ node: assembly.node(), startedAt, state, providers: assembly.providers }),
+        page,
         events$: state.passes$.pipe(map((data) => ({ type: 'pass', data }))),
       };
       servers.push(await openAdminSocket(socketPath(flags['run-dir']), admin));
