@@ -23,6 +23,12 @@ const routing: Cleaner = async ({ config, runner, families, ownership, dryRun, f
     signal,
     ...routingPrograms(flavour),
   });
+  const block = ownership.block('routing');
+  if (!dryRun && report.failures.length === 0) {
+    // Entries go with their set: what is not kept is gone, and off the record.
+    const kept = new Set(report.kept.map(({ key }) => key));
+    await block.remove([...block.applied.keys()].filter((key) => !kept.has(key)));
+  }
   const changed = report.restored.filter(({ outcome }) => outcome === 'changed by someone else');
   const failed = report.restored.filter(({ outcome }) => outcome === 'failed');
   return {
