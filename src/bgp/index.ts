@@ -37,3 +37,16 @@ export type { BfdMonitor, BfdTarget, BfdWatch } from './bfd/monitor.ts';
 export { createBfdMonitor } from './bfd/monitor.ts';
 export type { BfdPacket, BfdState } from './bfd/packet.ts';
 export { decodeBfd, encodeBfd } from './bfd/packet.ts';
+export type { Match, PolicyRule, PrefixRange } from './policy/match.ts';
+export {
+  all,
+  any,
+  asPathMatches,
+  createPolicy,
+  fromKind,
+  hasCommunity,
+  hasOrigin,
+  not,
+  peerIs,
+  prefixIn,
+} from './policy/match.ts';
