@@ -18,7 +18,7 @@ const report = createReport();
 report.chapter('The lab: three nodes, a router with FRR, a client; one kernel');
 const lab = await buildLab(report.note);
 const before = new Map<string, Trace>();
-for (const node of nodes) before.set(node.name, await takeTrace(lab.place(node.name)));
+await Promise.all(nodes.map(async ({ name }) => before.set(name, await takeTrace(lab.place(name)))));
 
 report.chapter('One agent a node');
 for (const node of nodes) lab.startAgent(node.name);

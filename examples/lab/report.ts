@@ -1,4 +1,5 @@
 /** The lab's report: one line a claim, printed as it is decided, with the time it took; and the verdict at the end. */
+import { sleep } from './shell.ts';
 
 /** Collects lines and prints them at once. */
 export interface Report {
@@ -6,6 +7,8 @@ export interface Report {
   chapter(title: string): void;
   /** Decides one claim: `check` returns what was seen, or throws with what was seen instead. */
   claim(text: string, check: () => Promise<string>): Promise<boolean>;
+  /** A claim about what the network comes to: tried again for `withinMs` until it holds. */
+  comesTrue(text: string, withinMs: number, check: () => Promise<string>): Promise<boolean>;
   /** Says what is going on. */
   note(text: string): void;
   /** Prints the verdict; the number of failed claims. */
@@ -20,7 +23,19 @@ export function createReport(): Report {
   const clock = (): string => `${((performance.now() - started) / 1000).toFixed(1).padStart(6)}s`;
   let passed = 0;
   const failed: string[] = [];
-  return {
+  const report: Report = {
+    comesTrue: (text, withinMs, check) =>
+      report.claim(text, async () => {
+        const deadline = performance.now() + withinMs;
+        for (;;) {
+          try {
+            return await check();
+          } catch (error) {
+            if (performance.now() > deadline) throw error;
+            await sleep(250);
+          }
+        }
+      }),
     chapter: (title) => {
       console.log(`\n${clock()}  ${paint(1, title)}`);
     },
@@ -49,4 +64,5 @@ export function createReport(): Report {
       return failed.length;
     },
   };
+  return report;
 }

@@ -3,7 +3,7 @@ import type { Lab } from '../lab.ts';
 import { probe, type Attempt, type From } from '../probe.ts';
 import type { Report } from '../report.ts';
 import { bare, nodes } from '../topology.ts';
-import { address } from './pods.ts';
+import { address, convergenceMs } from './pods.ts';
 
 /** Says how `attempts` were spread over pods, or throws when one failed or fewer than `pods` pods answered. */
 export function spread(attempts: readonly Attempt[], pods: number): string {
@@ -31,25 +31,27 @@ async function spreadClaim(from: From, to: string, port: number, count: number, 
 
 export async function serviceClaims(lab: Lab, report: Report): Promise<void> {
   const friend = lab.pod('demo/friend');
-  await report.claim('pod → ClusterIP 172.16.0.80 → pods on every node, source kept', () =>
+  await report.comesTrue('pod → ClusterIP 172.16.0.80 → pods on every node, source kept', convergenceMs, () =>
     spreadClaim(friend, '172.16.0.80', 80, 30, address(lab, 'demo/friend', 4)),
   );
-  await report.claim('pod → ClusterIP fd00:172:16::80 → pods on every node, source kept', () =>
+  await report.comesTrue('pod → ClusterIP fd00:172:16::80 → pods on every node, source kept', convergenceMs, () =>
     spreadClaim(friend, 'fd00:172:16::80', 80, 30, address(lab, 'demo/friend', 6)),
   );
   for (const node of nodes) {
-    await report.claim(`a process on ${node.name} → ClusterIP`, () =>
+    await report.comesTrue(`a process on ${node.name} → ClusterIP`, convergenceMs, () =>
       spreadClaim(lab.place(node.name), '172.16.0.80', 80, 12),
     );
   }
-  await report.claim('client → NodePort 30080 of node2', () =>
+  await report.comesTrue('client → NodePort 30080 of node2', convergenceMs, () =>
     spreadClaim(lab.place('client'), bare(nodes[1]?.addresses[0] ?? ''), 30080, 12),
   );
-  await report.claim('client → LoadBalancer VIP 203.0.113.80 over ECMP through the router', () =>
+  await report.comesTrue('client → LoadBalancer VIP 203.0.113.80 over ECMP through the router', convergenceMs, () =>
     spreadClaim(lab.place('client'), '203.0.113.80', 80, 60),
   );
-  await report.claim('client → LoadBalancer VIP 2001:db8:f00d::80 over ECMP through the router', () =>
-    spreadClaim(lab.place('client'), '2001:db8:f00d::80', 80, 60),
+  await report.comesTrue(
+    'client → LoadBalancer VIP 2001:db8:f00d::80 over ECMP through the router',
+    convergenceMs,
+    () => spreadClaim(lab.place('client'), '2001:db8:f00d::80', 80, 60),
   );
   await report.claim('more than one node served the VIP as director', async () => {
     const served: string[] = [];
