@@ -31,7 +31,7 @@ mkdir -p run/lock run/guest
 mount -t tmpfs -o mode=755 run run
 mkdir -p run/lock run/guest run/netns
 mount -t hostfs -o "$GUEST_SHARE" share run/guest
-# this kernel has no nftables for IP, so plain `iptables` is the legacy one; IPv6 is a module of it
+# this kernel has no nftables for IP, so plain `iptables` is the legacy one
 for tool in iptables ip6tables; do
   for part in '' -save -restore; do ln -sfn "/usr/sbin/$tool-legacy$part" "etc/alternatives/$tool$part"; done
 done
@@ -41,7 +41,8 @@ pivot_root . old
 exec chroot . /bin/sh -c '
 umount -l /old
 mount --make-rshared /
-modprobe ipv6
+# what a node of a cluster has from its start: IPv6 is a module of this kernel, and bridges hand their packets to iptables
+modprobe -a ipv6 br_netfilter
 ip link set lo up
 cd "$GUEST_CWD" || halt -f
 sh /run/guest/command

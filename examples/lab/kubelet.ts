@@ -8,13 +8,19 @@ import { fileURLToPath } from 'node:url';
 import type { Api } from './api.ts';
 import type { Fabric } from './cables.ts';
 import { cniAdd, cniDelete, cniReady } from './cni.ts';
-import { until } from './shell.ts';
+import { must, until } from './shell.ts';
 import { bare, nodes } from './topology.ts';
 
 const echo = fileURLToPath(new URL('echo.pl', import.meta.url));
 
 /** The port on which a pod answers that declares none. */
 export const defaultPort = 8080;
+
+/** The kubelet's readiness probe: whether something listens on the port in the pod's namespace. */
+async function answersHere(netns: string, port: number): Promise<boolean> {
+  const command = ['nsenter', `--net=/run/netns/${netns}`, 'ss', '-Hltn', `sport = :${port}`];
+  return (await must('env', command)).trim() !== '';
+}
 
 /** Runs pods. */
 export interface Kubelet {
@@ -61,6 +67,9 @@ export function createKubelet(fabric: Fabric, api: Api, failed: (what: string) =
     const process = spawn('nsenter', [`--net=/run/netns/${netns}`, '--', 'perl', echo, pod.name, String(port)], {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
+    // readiness: traffic comes when the pod answers, not before
+    const ready = (): Promise<boolean> => answersHere(netns, port);
+    if ((await until(ready, 20_000, 50)) === undefined) throw new Error(`${key} does not answer on port ${port}`);
     running.set(key, { node: pod.nodeName, netns, ips, process });
     const machine = nodes.find(({ name }) => name === pod.nodeName);
     const hostIPs = (machine?.addresses ?? []).map((address) => ({ ip: bare(address) }));
