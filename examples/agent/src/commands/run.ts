@@ -26,7 +26,7 @@ import { assemble } from '../wire.ts';
 const CARRIERS: ReadonlySet<string> = new Set(['routing', 'ipvs', 'firewall']);
 const CARRY_MS = 30_000;
 /** How long the start of one block is waited for before the next begins. */
-const FIRST_PASS_MS = 15_000;
+const FIRST_PASS_MS = 120_000;
 
 /** Runs the command; resolves when a signal has ended it. */
 export async function run(config: Config, env: Environment): Promise<Outcome> {
