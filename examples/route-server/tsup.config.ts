@@ -13,5 +13,7 @@ export default defineConfig({
   noExternal: [/^(?!@kubernetes\/client-node|koffi)/],
   external: ['@kubernetes/client-node', 'koffi'],
   // CommonJS dependencies call require for Node's own modules
-  banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
+  banner: {
+    js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+  },
 });

@@ -91,12 +91,10 @@ it('everything that can be written reads back', () => {
       tunnel: { type: 'gue' as const, port: 5555, checksum: 'checksum' as const },
     })),
   );
-  const entry = fc
-    .tuple(service, fc.array(server, { maxLength: 4 }))
-    .map(([one, servers]): IpvsEntry => ({
-      service: one,
-      servers: new Map(servers.map((each) => [ipvsServerKey(each), each])),
-    }));
+  const entry = fc.tuple(service, fc.array(server, { maxLength: 4 })).map(([one, servers]): IpvsEntry => ({
+    service: one,
+    servers: new Map(servers.map((each) => [ipvsServerKey(each), each])),
+  }));
   fc.assert(
     fc.property(fc.array(entry, { maxLength: 5 }), (list) => {
       const entries = new Map(list.map((one) => [ipvsServiceKey(one.service.listen), one]));
