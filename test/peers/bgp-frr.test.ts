@@ -165,7 +165,9 @@ describe('FRR', () => {
     ]);
     await up(speaker);
     await speaker.close({ message: 'moving racks' });
-    await until('our reason at FRR', () => frr.log().includes('moving racks'));
+    const heard = (): string =>
+      ns.exec('vtysh', ['--vty_socket', frr.folder, '-d', 'bgpd', '-c', `show bgp neighbors ${ns.here4} json`]);
+    await until('our reason at FRR', () => heard().includes('moving racks'));
   });
 
   it('TCP MD5: with the key up as client and as listener, without it never', async () => {
