@@ -271,9 +271,7 @@ ${neighbours.map((address) => ` neighbor ${address} remote-as 64512\n neighbor $
     await eventually(() => expect(nextHops('r', VIP)).toEqual(['10.0.0.1', '10.0.0.2']));
     for (const name of ['n1', 'n2']) {
       await eventually(() => expect(inside(name, 'ip route show proto 17')).not.toContain('10.244.3.0/24'));
-      await eventually(() =>
-        expect(inside(name, 'ipset save kube-router-pod-subnets')).not.toContain('10.244.3.0/24'),
-      );
+      await eventually(() => expect(inside(name, 'ipset save kube-router-pod-subnets')).not.toContain('10.244.3.0/24'));
     }
   });
 });
