@@ -3,7 +3,8 @@
 import { defineConfig } from 'tsup';
 
 export default defineConfig({
-  entry: { main: 'src/main.ts' },
+  // the BFD thread's program is a file of its own, looked for beside whatever loads the speaker
+  entry: { main: 'src/main.ts', 'bfd-worker': '../../src/bgp/bfd/worker.ts' },
   format: 'esm',
   target: 'node22',
   platform: 'node',
