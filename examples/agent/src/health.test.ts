@@ -8,8 +8,8 @@ const clean = { reason: 'start', changes: 1, remaining: 0, durationMs: 1, failur
 
 test('ready only after every expected block had a complete, verified pass', () => {
   const state = createAgentState(() => 0);
-  state.expect('ipvs');
-  state.expect('firewall');
+  expect(healthAnswer('/readyz', false, { state })?.status).toBe(503);
+  state.expect(['ipvs', 'firewall']);
   expect(healthAnswer('/readyz', false, { state })).toEqual({
     status: 503,
     body: 'Not ready: ipvs (no pass yet), firewall (no pass yet)\n',

@@ -39,7 +39,7 @@ export function healthAnswer(path: string, verbose: boolean, inputs: HealthInput
     const waiting = blocks.filter((block) => !block.ready);
     const head = ready
       ? 'OK\n'
-      : `Not ready: ${waiting.map((b) => `${b.name} (${b.trouble ?? 'no pass yet'})`).join(', ')}\n`;
+      : `Not ready: ${waiting.map((b) => `${b.name} (${b.trouble ?? 'no pass yet'})`).join(', ') || 'starting'}\n`;
     return { status: ready ? 200 : 503, body: verbose ? head + detail() : head };
   }
   return undefined;

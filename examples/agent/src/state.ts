@@ -35,8 +35,8 @@ export interface BlockState {
 
 /** The agent's memory of itself. */
 export interface AgentState {
-  /** Announces a block, so that readiness waits for it. */
-  expect(block: string): void;
+  /** Says which blocks there are, each to be ready after a clean pass; before that the agent is not ready. */
+  expect(names: readonly string[]): void;
   /** Takes a pass of a block. */
   record(event: PassEvent): PassRecord;
   /** Replaces what one source of issues says. */
@@ -82,6 +82,7 @@ function trouble(last: PassRecord | undefined): string | undefined {
 /** Makes an empty memory. */
 export function createAgentState(now: () => number = Date.now): AgentState {
   const blocks = new Map<string, { ready: boolean; passes: number; failures: number; last?: PassRecord }>();
+  let assembled = false;
   const bySource = new Map<string, readonly Issue[]>();
   const ring: PassRecord[] = [];
   const passes = new Subject<PassRecord>();
@@ -101,7 +102,10 @@ export function createAgentState(now: () => number = Date.now): AgentState {
   return {
     passes$: passes.asObservable(),
     issues$: changedIssues.asObservable(),
-    expect: (name) => void slot(name),
+    expect(names) {
+      assembled = true;
+      names.forEach(slot);
+    },
     record(event) {
       const record = passRecord(event, now());
       const block = slot(event.target);
@@ -135,6 +139,6 @@ export function createAgentState(now: () => number = Date.now): AgentState {
         };
       }),
     recent: () => ring,
-    ready: () => [...blocks.values()].every((block) => block.ready),
+    ready: () => assembled && [...blocks.values()].every((block) => block.ready),
   };
 }

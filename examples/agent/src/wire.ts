@@ -196,7 +196,7 @@ export async function assemble(config: Config, env: Environment, options: Assemb
   if (opened.connection !== undefined && options.mode === 'run') {
     onClose(keepSnapshot(snapshotPath(flags['state-dir']), objects, kinds, log));
   }
-  for (const part of parts) state.expect(part.name);
+  state.expect(parts.map(({ name }) => name));
   return {
     node: () => node,
     parts,

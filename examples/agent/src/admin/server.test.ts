@@ -37,7 +37,7 @@ const get = (port: number, path: string, headers: Record<string, string>): Promi
 test('the socket is for its owner alone and answers', async () => {
   const server = await openAdminSocket(socketPath(folder), options());
   expect(statSync(socketPath(folder)).mode & 0o777).toBe(0o600);
-  expect(await askAgent(folder, '/status')).toMatchObject({ node: 'n1', ready: true, peers: [] });
+  expect(await askAgent(folder, '/status')).toMatchObject({ node: 'n1', ready: false, peers: [] });
   expect(await askAgent(folder, '/issues?limit=5')).toEqual({ issues: [], total: 0 });
   await expect(askAgent(folder, '/issues?limit=x')).rejects.toThrow('limit is not a whole number');
   await expect(askAgent(folder, '/nothing')).rejects.toThrow('no view /nothing');
