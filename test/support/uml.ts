@@ -9,6 +9,7 @@ import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 /** What to boot and run. */
 export interface UmlOptions {
@@ -45,6 +46,8 @@ export interface UmlResult {
 }
 
 const BINARY = '/usr/bin/linux.uml';
+/** The checkout, which holds the programs that guests run. */
+const PROJECT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 const MODULES = '/usr/lib/uml/modules';
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
@@ -60,6 +63,8 @@ mount -t sysfs sys /sys
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/uml/host /run/uml/root/lib/modules /run/home /run/lock /run/netns
 mount --bind "$UML_HOST_DIR" /run/uml/host
+mkdir -p /run/uml/project
+mount --bind "$UML_PROJECT" /run/uml/project
 mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/pts /dev/shm
 for d in /tmp /var/lib /var/log /var/tmp /etc/cni /etc/iproute2 /dev/shm; do
@@ -67,6 +72,8 @@ for d in /tmp /var/lib /var/log /var/tmp /etc/cni /etc/iproute2 /dev/shm; do
   if [ "$d" = /etc/iproute2 ]; then mkdir /run/uml/ipr; cp -a /etc/iproute2/. /run/uml/ipr; mount --bind /run/uml/ipr "$d"
   else mount -t tmpfs -o mode=1777 tmpfs "$d"; fi
 done
+# a checkout below one of these folders would be hidden by the tmpfs
+[ -d "$UML_PROJECT" ] || { mkdir -p "$UML_PROJECT" && mount --bind /run/uml/project "$UML_PROJECT"; }
 [ -c /dev/ptmx ] && [ -d /dev/pts ] && mount -t devpts devpts /dev/pts 2>/dev/null
 [ -d /sys/fs/cgroup ] && mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null
 ln -s /usr/lib/uml/modules/$(uname -r) /run/uml/root/lib/modules/
@@ -184,7 +191,7 @@ async function boot(dir: string, options: UmlOptions, timeoutMs: number): Promis
     'umid=guest',
   );
   // The kernel would mount /dev over a boot folder in /dev/shm before init could reach it.
-  args.push('devtmpfs.mount=0', `UML_HOST_DIR=${dir}`);
+  args.push('devtmpfs.mount=0', `UML_HOST_DIR=${dir}`, `UML_PROJECT=${PROJECT}`);
   const child = spawn('/usr/bin/timeout', args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', TMPDIR: memoryFolder(dir), HOME: dir },
