@@ -26,6 +26,8 @@ export default defineConfig({
       project('netns', ['test/netns/**/*.test.ts'], 120_000),
       project('kernel', ['test/kernel/**/*.test.ts'], 300_000),
       project('peers', ['test/peers/**/*.test.ts'], 120_000),
+      // long ones, run by `make proof` alone
+      project('proof', ['test/proof/**/*.test.ts'], 600_000),
       project('package', ['test/package/**/*.test.ts'], 300_000),
       project('conformance', ['test/conformance/**/*.test.ts'], 300_000),
     ],

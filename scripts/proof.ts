@@ -54,7 +54,10 @@ const proofs: Readonly<Record<string, () => readonly Step[]>> = {
     tests('projections, sources, fault table', 'src/{objects,informers,testing}/**/*.test.ts'),
     tests('witnesses: client-node and kubectl', 'test/peers/apiserver*.test.ts'),
   ],
-  agent: () => [tests('agent', 'examples/agent/**/*.test.ts')],
+  agent: () => [
+    tests('agent', 'examples/agent/**/*.test.ts'),
+    tests('the built agent, in namespaces and in user-mode Linux', 'test/proof/agent*.test.ts'),
+  ],
   sdk: () => [tests('package', 'test/package/*.test.ts')],
 };
 
