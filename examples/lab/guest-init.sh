@@ -26,8 +26,7 @@ ln -s /proc/self/fd dev/fd
 ln -s fd/0 dev/stdin
 ln -s fd/1 dev/stdout
 ln -s fd/2 dev/stderr
-# a checkout below /run or /tmp must stay visible, so only what the guest's programs need is made anew there
-mkdir -p run/lock run/guest
+# /run is made anew; everything else of the machine, /tmp included, stays visible through the overlay
 mount -t tmpfs -o mode=755 run run
 mkdir -p run/lock run/guest run/netns
 mount -t hostfs -o "$GUEST_SHARE" share run/guest
