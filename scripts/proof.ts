@@ -49,6 +49,7 @@ const proofs: Readonly<Record<string, () => readonly Step[]>> = {
   routing: () => [
     tests('routing and ingress', 'src/{routing,ingress}/**/*.test.ts'),
     tests('kernel', 'test/netns/routing*.test.ts', 'test/kernel/routing*.test.ts'),
+    tests('real routers', 'test/peers/ingress*.test.ts'),
   ],
   informers: () => [
     tests('projections, sources, fault table', 'src/{objects,informers,testing}/**/*.test.ts'),

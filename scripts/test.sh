@@ -8,7 +8,7 @@ npm run build
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 status=0
-npm exec -- vitest run --project '!proof' --reporter=default --reporter=json --outputFile.json="$out" || status=$?
+npm exec -- vitest run --project '!proof' --no-file-parallelism --reporter=default --reporter=json --outputFile.json="$out" || status=$?
 # a file that fails outside its tests (a hook, an import) counts as one failure
 node -e '
 const r = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
