@@ -13,6 +13,7 @@ const proofOnly = process.env['PROOF']
       'test/kernel/ipvs-crash.test.ts',
       'test/kernel/ipvs-dsr.test.ts',
       'test/kernel/routing-overlay.test.ts',
+      'test/netns/firewall-coexistence.test.ts',
       'test/netns/routing.test.ts',
       'test/netns/routing-heal.test.ts',
       'test/netns/routing-overlay.test.ts',
