@@ -125,8 +125,9 @@ async function findNode(config: Config, env: Environment, objects: ObjectSource,
   return candidates.find((name) => items.has(name)) ?? candidates[0];
 }
 
-/** The flavour of iptables in use here; `system` where none can be told, and the block that needs one says what is wrong. */
-export async function iptablesFlavour(runner: StreamingRunner): Promise<BlockContext['flavour']> {
+/** The flavour asked for, or the one in use here; `system` where none can be told, and the block that needs one says what is wrong. */
+export async function iptablesFlavour({ flags }: Config, runner: StreamingRunner): Promise<BlockContext['flavour']> {
+  if (flags['iptables-flavour'] !== 'auto') return flags['iptables-flavour'];
   return detectIptablesFlavour(runner).catch(() => 'system' as const);
 }
 
@@ -155,7 +156,7 @@ export async function assemble(config: Config, env: Environment, options: Assemb
     objects,
     runner,
     ownership,
-    flavour: options.emptyKernel === true ? 'system' : await iptablesFlavour(runner),
+    flavour: options.emptyKernel === true ? 'system' : await iptablesFlavour(config, runner),
     mode: options.mode,
     state,
     providers,

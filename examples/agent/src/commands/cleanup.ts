@@ -56,7 +56,7 @@ export async function cleanup(config: Config, env: Environment): Promise<Outcome
   }
   const ownership = await openOwnership({ path: ownershipPath(flags['run-dir']) });
   const real = createRunner();
-  const flavour = await iptablesFlavour(real);
+  const flavour = await iptablesFlavour(config, real);
   const blocks: BlockReport[] = [];
   const diff: { block: string; lines: readonly string[] }[] = [];
   const errors: string[] = [];

@@ -21,6 +21,11 @@ export const ownFlags = {
     metavar: 'dir',
     check: checkAbsolute,
   }),
+  'iptables-flavour': choice(
+    ['auto', 'legacy', 'nft'],
+    'auto',
+    'Which iptables programs to use; auto: those that hold the rules of others on this host.',
+  ),
   'trust-netns-annotation': bool(
     false,
     'Enter the network namespace that the pod annotation kube-router.io/netns names.',
