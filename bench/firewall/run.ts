@@ -70,7 +70,7 @@ report(
   globalThis.gc === undefined ? 'run with --expose-gc' : '<= 40 MB',
 );
 
-const observed = { sets: parseSets(''), families: { 4: emptyFamily(), 6: emptyFamily() } };
+const observed = { sets: parseSets(''), families: { 4: emptyFamily(), 6: emptyFamily() }, flipped: new Set<string>() };
 const [text, renderMs] = timed(() => {
   const plan = planIptables(first.state, observed, { prune: true });
   return { sets: renderSets(plan.prepare), chains: renderChains(plan.chains[4]) };
@@ -140,7 +140,7 @@ else {
 }
 
 // One change: compile, plan and render, without the kernel.
-const reached = { sets: parseSets(text.sets), families: { 4: parseChains(''), 6: emptyFamily() } };
+const reached = { sets: parseSets(text.sets), families: { 4: parseChains(''), 6: emptyFamily() }, flipped: new Set<string>() };
 for (const [name, set] of compiler.state.families[4].sets) {
   reached.sets.set(name, { family: 4, type: `hash:${set.kind}`, maxelem: 65536, members: new Map(set.members) });
 }

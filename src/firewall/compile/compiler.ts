@@ -5,7 +5,7 @@
  */
 import type { Issue } from '../../net/values.ts';
 import type { NamespaceObject, NetworkPolicyObject, PodObject } from '../../objects/types.ts';
-import { localSet } from '../model/types.ts';
+import { dirtyKey, localSet } from '../model/types.ts';
 import type { Direction, FirewallState } from '../model/types.ts';
 import { createCluster } from './cluster.ts';
 import type { AddressState, Cluster } from './cluster.ts';
@@ -158,8 +158,10 @@ export function createPolicyCompiler(options: PolicyCompilerOptions): PolicyComp
     state,
     update(changes) {
       const touched = new Set<AddressState>();
+      const dirty = new Set<string>();
       for (const { key, object } of changes.namespaces ?? []) {
         if (!cluster.putNamespace(key, object)) continue;
+        for (const family of [4, 6] as const) dirty.add(dirtyKey(family, 'together'));
         for (const family of [families[4], families[6]]) family.peers.refreshNamespace(key);
         for (const address of cluster.addressesOf(key)) touched.add(address);
       }
@@ -181,7 +183,6 @@ export function createPolicyCompiler(options: PolicyCompilerOptions): PolicyComp
         place(address, families[address.family]);
         if (address.claims.length === 0) cluster.addresses.delete(address.address);
       }
-      const dirty = new Set<string>();
       families[4].store.takeDirty(dirty);
       families[6].store.takeDirty(dirty);
       return { state, dirty, issues: [...conflicts].map(conflictIssue) };

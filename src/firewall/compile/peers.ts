@@ -31,8 +31,15 @@ export interface Peers {
 const protocols: Readonly<Record<Protocol, string>> = { TCP: 'tcp', UDP: 'udp', SCTP: 'sctp' };
 
 /** Member texts of an address in a set of a named port. */
-function* namedMembers(source: NamedSource, pod: PodState, address: string): Iterable<string> {
+function* namedMembers(source: NamedSource, cluster: Cluster, pod: PodState, address: string): Iterable<string> {
   if (source.local && !pod.local) return;
+  if (source.peers !== undefined) {
+    const { scope, pods } = source.peers;
+    const { namespace, labels } = pod.object;
+    const own = cluster.namespaces.get(namespace);
+    const inScope = typeof scope === 'string' ? scope === namespace : own !== undefined && scope.matches(own);
+    if (!inScope || !pods.matches(labels)) return;
+  }
   const seen = new Set<number>();
   for (const { name, protocol, port } of pod.object.ports) {
     if (name !== source.port || protocol !== source.protocol || seen.has(port)) continue;
@@ -86,7 +93,7 @@ export function createPeers(cluster: Cluster, store: Store): Peers {
     } else if (source.type === 'named') {
       group(named, `${source.protocol}/${source.port}`).add(entry);
       for (const pod of cluster.podsWithPort(source.protocol, source.port)) {
-        join(pod, set, (address) => namedMembers(source, pod, address));
+        join(pod, set, (address) => namedMembers(source, cluster, pod, address));
       }
     }
   };
@@ -145,7 +152,7 @@ export function createPeers(cluster: Cluster, store: Store): Peers {
           if (seen.has(key)) continue;
           seen.add(key);
           for (const { set, source } of named.get(key) ?? []) {
-            for (const member of namedMembers(source as NamedSource, owner, address)) found.push({ set, member });
+            for (const member of namedMembers(source as NamedSource, cluster, owner, address)) found.push({ set, member });
           }
         }
       }

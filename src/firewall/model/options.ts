@@ -25,6 +25,17 @@ export interface EntryOptions {
    * longer allows it cuts it, and only it. Bits that nobody else uses, e.g. `0x0ff00000`. @defaultValue off
    */
   readonly revocationMask?: number;
+  /**
+   * Generation of a kernel that holds none. Flows may carry marks of a life before this one, so let it differ from start to
+   * start. @defaultValue 1
+   */
+  readonly firstGeneration?: number;
+}
+
+/** The generation to begin with, within the mask and never 0. */
+export function firstGeneration({ revocationMask, firstGeneration: wanted = 1 }: EntryOptions): number {
+  if (revocationMask === undefined) return 1;
+  return 1 + ((Math.max(1, Math.floor(wanted)) - 1) % (revocationMask >>> shiftOf(revocationMask)));
 }
 
 /** Number of the lowest bit of a mask. */

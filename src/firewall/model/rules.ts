@@ -23,7 +23,11 @@ export type SetSource =
       readonly protocol: Protocol;
       /** Only pods of this node: enough where the destination is one. */
       readonly local: boolean;
+      /** Only these pods: the peers of a rule whose destination they are. @defaultValue every pod */
+      readonly peers?: Pick<PodsSource, 'scope' | 'pods'>;
     };
+
+type PodsSource = Extract<SetSource, { type: 'pods' }>;
 
 /** Allow rules and the sets that they name. */
 export interface PolicyRules {
@@ -150,9 +154,9 @@ function compilePeers(
     }
     const pods = compileSelector(peer.podSelector ?? { matchLabels: {}, matchExpressions: [] });
     const scope = peer.namespaceSelector === undefined ? namespace : compileSelector(peer.namespaceSelector);
-    const scopeKey = typeof scope === 'string' ? ['in', scope] : ['where', scope.key];
-    const name = `krs${family}-pods-${shortHash(...scopeKey, pods.key)}`;
-    sets.set(name, { type: 'pods', scope, pods });
+    const source = { type: 'pods', scope, pods } as const;
+    const name = `krs${family}-pods-${shortHash(...scopeKey(source))}`;
+    sets.set(name, source);
     if (!names.has(name)) matches.push({ peer: name });
     names.add(name);
   }
@@ -170,6 +174,29 @@ export function ruleKey(rule: AllowRule): string {
   return delimited([rule.protocol ?? '', ports, rule.peer ?? '', rule.block ?? '', rule.named ?? '']);
 }
 
+function scopeKey({ scope, pods }: PodsSource): string[] {
+  return [...(typeof scope === 'string' ? ['in', scope] : ['where', scope.key]), pods.key];
+}
+
+/**
+ * A peer and a port of it by name are one condition on one address, so they are one set: of two, a pod that leaves one while it
+ * joins the other could for an instant be in both.
+ */
+function joinMatches(
+  peer: PeerMatch,
+  port: PortMatch,
+  direction: Direction,
+  family: Family,
+  sets: Map<string, SetSource>,
+): PeerMatch & PortMatch {
+  const pods = peer.peer === undefined ? undefined : sets.get(peer.peer);
+  const ports = port.named === undefined ? undefined : sets.get(port.named);
+  if (direction === 'ingress' || pods?.type !== 'pods' || ports?.type !== 'named') return { ...peer, ...port };
+  const named = `krs${family}-port-${shortHash(ports.port, ports.protocol, 'all', ...scopeKey(pods))}`;
+  sets.set(named, { ...ports, peers: { scope: pods.scope, pods: pods.pods } });
+  return { ...port, named };
+}
+
 /** The alternatives of one policy in one direction and family; a policy that does not isolate the direction has none. */
 export function compilePolicy(policy: NetworkPolicyObject, direction: Direction, family: Family): PolicyRules {
   const sets = new Map<string, SetSource>();
@@ -180,7 +207,7 @@ export function compilePolicy(policy: NetworkPolicyObject, direction: Direction,
     const portMatches = compilePorts(ports, direction, family, sets);
     for (const peer of compilePeers(peers, policy.namespace, family, sets)) {
       for (const port of portMatches) {
-        const rule: AllowRule = { ...peer, ...port, policy: owner };
+        const rule: AllowRule = { ...joinMatches(peer, port, direction, family, sets), policy: owner };
         rules.set(ruleKey(rule), rule);
       }
     }

@@ -96,8 +96,11 @@ export const localSet = (family: Family): string => `${family === 6 ? 'inet6:' :
 /** Separates the parts of a dirty key; part of no name. */
 const SEPARATOR = '|';
 
-/** Kinds of dirty keys: a whole set, one member of a set, a chain, the roots of a family. */
-export type DirtyKind = 'set' | 'member' | 'chain' | 'roots';
+/**
+ * Kinds of dirty keys: a whole set, one member of a set, a chain, the roots of a family; `together` says that one object changed
+ * many members at once.
+ */
+export type DirtyKind = 'set' | 'member' | 'chain' | 'roots' | 'together';
 
 /** Text of a dirty key. */
 export function dirtyKey(family: Family, kind: DirtyKind, name = '', member = ''): string {

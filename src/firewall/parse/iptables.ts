@@ -27,8 +27,51 @@ export interface ObservedFamily {
 
 /** Everything of ours in iptables and ipset. */
 export interface ObservedIptables {
+  /** By the name in the kernel. */
   readonly sets: Map<string, ObservedSet>;
   readonly families: { readonly 4: ObservedFamily; readonly 6: ObservedFamily };
+  /** Sets whose copy is the one that rules name. */
+  readonly flipped: Set<string>;
+}
+
+const COPY = '-b';
+
+/** Name of a set without regard to which of its two copies it is. */
+export function originalOf(kernel: string): string {
+  return kernel.endsWith(COPY) ? kernel.slice(0, -COPY.length) : kernel;
+}
+
+/** The other of the two names that a set may have in the kernel. */
+export function copyName(kernel: string): string {
+  return kernel.endsWith(COPY) ? originalOf(kernel) : `${kernel}${COPY}`;
+}
+
+/** The name by which rules call a set at present. */
+export function inForce({ flipped }: { readonly flipped: ReadonlySet<string> }, name: string): string {
+  return flipped.has(name) ? `${name}${COPY}` : name;
+}
+
+/** Which sets the rules call by the name of their copy. */
+export function findFlipped(families: ObservedIptables['families']): Set<string> {
+  const flipped = new Set<string>();
+  for (const { chains } of [families[4], families[6]]) {
+    for (const rules of chains.values()) {
+      for (const rule of rules) {
+        for (const [, name = ''] of rule.matchAll(/--match-set (\S+)/g)) {
+          if (name.endsWith(COPY)) flipped.add(originalOf(name));
+        }
+      }
+    }
+  }
+  return flipped;
+}
+
+/** Rules as they are while some sets go by the name of their copy. */
+export function withCopies(rules: readonly string[], flipped: ReadonlySet<string>): readonly string[] {
+  if (flipped.size === 0) return rules;
+  const rename = (rule: string): string =>
+    rule.replace(/(--match-set )(\S+)/g, (_, word: string, name: string) => word + inForce({ flipped }, name));
+  return rules.map((rule) => (rule.includes('--match-set ') ? rename(rule) : rule));
 }
 
 /** Whether a chain is ours (or kube-router's, whose place we take). */

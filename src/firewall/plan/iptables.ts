@@ -1,33 +1,21 @@
 /**
- * The difference between the compiled state and the kernel, in five steps whose every intermediate state judges each pod in each
- * direction by its old rules, by its new ones, or refuses:
- * 1. sets that appear, complete, pods that join classes, and all about pods whose isolation ends; 2. chains that appear and the entry chains, in one commit a family;
- * 3. isolation of new pods, then members that join sets which rules match, then those that leave them, then the end of isolation
- * and of class membership; 4. chains nobody reaches any more; 5. sets nobody names any more. Without a change of chains 1 and 3
- * are one batch.
+ * The difference between the compiled state and the kernel, in five steps: 1. sets that appear, complete; 2. chains that appear and the
+ * entry chains, in one commit a family; 3. members of sets; 4. chains nobody reaches any more; 5. sets nobody names any more.
+ * Which changes of members come before the commit, after it, or at its very instant, is said in sets.ts. Without a change of
+ * chains 1, 3 and 5 are one batch.
  */
 import type { Family } from '../../net/values.ts';
 import type { PlanOptions } from '../../kernel/types.ts';
-import { localSet, parseDirtyKey } from '../model/types.ts';
-import type { CompiledSet, FamilyState, FirewallState, SetKind, SetRole } from '../model/types.ts';
-import { nextGeneration } from '../model/options.ts';
+import { parseDirtyKey } from '../model/types.ts';
+import type { Chain, Direction, FamilyState, FirewallState } from '../model/types.ts';
+import { firstGeneration, nextGeneration } from '../model/options.ts';
 import type { EntryOptions } from '../model/options.ts';
 import { ENTRIES, HOOKS, heldGeneration, renderChain, renderEntries } from '../render/iptables.ts';
 import type { Hook } from '../render/iptables.ts';
-import type { ObservedFamily, ObservedIptables, ObservedSet } from '../parse/iptables.ts';
-
-/** One change of a set. */
-export type SetOperation =
-  | {
-      readonly op: 'create';
-      readonly set: string;
-      readonly family: Family;
-      readonly kind: SetKind;
-      readonly maxelem: number;
-    }
-  | { readonly op: 'add' | 'delete'; readonly set: string; readonly member: string; readonly except: boolean }
-  | { readonly op: 'swap'; readonly set: string; readonly with: string }
-  | { readonly op: 'destroy'; readonly set: string };
+import { inForce, originalOf, withCopies } from '../parse/iptables.ts';
+import type { ObservedFamily, ObservedIptables } from '../parse/iptables.ts';
+import { planSets, roleOf } from './sets.ts';
+import type { SetOperation } from './sets.ts';
 
 /** Changes of the chains of one family, for one commit. */
 export interface ChainOperations {
@@ -45,156 +33,81 @@ export interface IptablesPlan {
   readonly commit: readonly SetOperation[];
   readonly retire: Readonly<Record<Family, ChainOperations>>;
   readonly destroy: readonly SetOperation[];
+  /** Sets that change to their copy, or back, with the commit of a family. */
+  readonly flips: Readonly<Record<Family, ReadonlySet<string>>>;
 }
 
 const FAMILIES = [4, 6] as const;
 const NOTHING: ChainOperations = { put: new Map(), remove: [], jumps: new Map() };
-/** Sets are made this large at least; larger ones get room for twice their members. */
-const MAXELEM = 65536;
-
-/** A new pod is isolated before anybody may reach it as a peer; one that goes is nobody's peer before it is free. */
-const JOIN: Readonly<Record<SetRole, number>> = {
-  class: 1,
-  group: 2,
-  isolated: 3,
-  local: 4,
-  peer: 5,
-  block: 5,
-  named: 5,
-};
-const LEAVE: Readonly<Record<SetRole, number>> = {
-  local: 1,
-  peer: 2,
-  block: 2,
-  named: 2,
-  isolated: 3,
-  group: 4,
-  class: 5,
-};
-
-function roleOf(name: string): SetRole {
-  if (name === localSet(4) || name === localSet(6)) return 'local';
-  const word = /^krs[46]-([a-z]+)-/.exec(name)?.[1];
-  return word === 'iso' ? 'isolated' : word === 'class' || word === 'group' ? word : 'peer';
-}
-
-interface Draft {
-  readonly prepare: SetOperation[];
-  readonly join: { order: number; operation: SetOperation }[];
-  readonly leave: { order: number; operation: SetOperation }[];
-  readonly destroy: SetOperation[];
-  /** Addresses whose isolation ends in a direction: their class may be gone from the chains of step 2. */
-  readonly freed: Set<string>;
-}
-
-function roomFor(count: number): number {
-  let room = MAXELEM;
-  while (room < count * 2) room *= 2;
-  return count > MAXELEM / 2 ? room : MAXELEM;
-}
-
-function draftMember(
-  draft: Draft,
-  set: CompiledSet | undefined,
-  observed: ObservedSet,
-  name: string,
-  member: string,
-): void {
-  const wanted = set?.members.get(member);
-  const held = observed.members.get(member);
-  if (wanted === held) return;
-  const role = set?.role ?? roleOf(name);
-  if (wanted === undefined) {
-    if (role === 'isolated') draft.freed.add(member);
-    draft.leave.push({ order: LEAVE[role], operation: { op: 'delete', set: name, member, except: held ?? false } });
-  } else if (held !== undefined) {
-    // The same prefix as match and as exception: only a replacement in one set will do, exception first.
-    draft.prepare.push({ op: 'delete', set: name, member, except: held });
-    draft.prepare.push({ op: 'add', set: name, member, except: wanted });
-  } else {
-    draft.join.push({ order: JOIN[role], operation: { op: 'add', set: name, member, except: wanted } });
-  }
-}
-
-function draftFill(set: CompiledSet, name: string, draft: Draft): void {
-  for (const [member, except] of set.members) draft.prepare.push({ op: 'add', set: name, member, except });
-}
-
-function draftSet(draft: Draft, name: string, set: CompiledSet | undefined, observed: ObservedSet | undefined): void {
-  if (set === undefined) {
-    // Nothing reaches it once the chains have changed, so its members need not leave one by one.
-    if (observed === undefined) return;
-    if (roleOf(name) === 'isolated') for (const member of observed.members.keys()) draft.freed.add(member);
-    draft.destroy.push({ op: 'destroy', set: name });
-    return;
-  }
-  const create = (as: string): void => {
-    const { family, kind } = set;
-    draft.prepare.push({ op: 'create', set: as, family, kind, maxelem: roomFor(set.members.size) });
-  };
-  if (observed === undefined) {
-    create(name);
-    // Nothing matches a new set before the chains do, except isolation: that is filled when everything else stands.
-    if (set.role !== 'isolated' && set.role !== 'local') draftFill(set, name, draft);
-    else {
-      for (const [member, except] of set.members) {
-        draft.join.push({ order: JOIN[set.role], operation: { op: 'add', set: name, member, except } });
-      }
-    }
-    return;
-  }
-  if (set.members.size > observed.maxelem) {
-    const next = `${name.slice(0, 29)}-n`;
-    create(next);
-    draftFill(set, next, draft);
-    draft.prepare.push({ op: 'swap', set: next, with: name }, { op: 'destroy', set: next });
-    return;
-  }
-  for (const member of set.members.keys()) draftMember(draft, set, observed, name, member);
-  for (const member of observed.members.keys()) {
-    if (!set.members.has(member)) draftMember(draft, set, observed, name, member);
-  }
-}
-
 function sameRules(a: readonly string[] | undefined, b: readonly string[]): boolean {
   return a !== undefined && a.length === b.length && a.every((rule, index) => rule === b[index]);
 }
 
+function namesAny(chain: Chain, sets: ReadonlySet<string>): boolean {
+  if (chain.kind === 'dispatch') return chain.branches.some(({ set }) => sets.has(set));
+  return chain.rules.some(({ peer = '', named = '' }) => sets.has(peer) || sets.has(named));
+}
+
+/** Which chain finds the classes of a direction now. */
+function heldRoot(observed: ObservedFamily, direction: Direction): string | undefined {
+  const end = direction === 'ingress' ? 'dst' : 'src';
+  for (const rule of observed.chains.get(ENTRIES.FORWARD) ?? []) {
+    const found = /^-m set --match-set \S+-iso-\S+ (src|dst) -j (\S+)$/.exec(rule);
+    if (found?.[1] === end) return found[2];
+  }
+  return undefined;
+}
+
 function planChains(
   state: FamilyState,
-  observed: ObservedFamily,
+  observed: ObservedIptables,
   options: EntryOptions,
-  names: Iterable<string> | undefined,
+  dirty: ReadonlySet<string> | undefined,
   prune: boolean,
-  tightens: boolean,
+  { flips, tightens }: { readonly flips: ReadonlySet<string>; readonly tightens: boolean },
 ): { put: ChainOperations; retire: ChainOperations } {
+  const { family } = state;
+  const held = observed.families[family];
   const put = new Map<string, readonly string[]>();
   const remove: string[] = [];
   const jumps = new Map<Hook, number>();
+  const copies = new Set(observed.flipped);
+  for (const name of flips) if (!copies.delete(name)) copies.add(name);
   const { revocationMask } = options;
-  const held = revocationMask === undefined ? 0 : heldGeneration(observed.chains.get(ENTRIES.FORWARD), revocationMask);
-  const entries = renderEntries(state, options, held === 0 ? 1 : held);
-  for (const name of names ?? state.chains.keys()) {
+  const generation = revocationMask === undefined ? 0 : heldGeneration(held.chains.get(ENTRIES.FORWARD), revocationMask);
+  const entriesOf = (next: number): Map<string, readonly string[]> => {
+    const entries = renderEntries(state, options, next);
+    for (const [name, rules] of entries) entries.set(name, withCopies(rules, copies));
+    return entries;
+  };
+  const entries = entriesOf(generation === 0 ? firstGeneration(options) : generation);
+  const names = new Set<string>();
+  for (const key of dirty ?? []) {
+    const { family: own, kind, name } = parseDirtyKey(key);
+    if (own === family && kind === 'chain') names.add(name);
+  }
+  if (flips.size > 0) for (const [name, chain] of state.chains) if (namesAny(chain, flips)) names.add(name);
+  for (const name of dirty === undefined ? state.chains.keys() : names) {
     const chain = state.chains.get(name);
     if (chain === undefined) {
-      if (observed.chains.has(name) && !entries.has(name)) remove.push(name);
+      if (held.chains.has(name) && !entries.has(name)) remove.push(name);
       continue;
     }
-    const rules = renderChain(chain, options);
-    if (!sameRules(observed.chains.get(name), rules)) put.set(name, rules);
+    const rules = withCopies(renderChain(chain, options), copies);
+    if (!sameRules(held.chains.get(name), rules)) put.set(name, rules);
   }
-  for (const [name, rules] of entries) if (!sameRules(observed.chains.get(name), rules)) put.set(name, rules);
+  for (const [name, rules] of entries) if (!sameRules(held.chains.get(name), rules)) put.set(name, rules);
   for (const hook of HOOKS) {
-    const at = observed.jumps.get(hook) ?? [];
+    const at = held.jumps.get(hook) ?? [];
     if (at.length !== 1 || at[0] !== 1) jumps.set(hook, at.length);
   }
-  if (names === undefined) {
-    for (const name of observed.chains.keys()) if (!state.chains.has(name) && !entries.has(name)) remove.push(name);
+  if (dirty === undefined) {
+    for (const name of held.chains.keys()) if (!state.chains.has(name) && !entries.has(name)) remove.push(name);
   }
   // The new generation comes last: a flow judged by the old rules may not carry it.
   const renew = new Map<string, readonly string[]>();
-  if (revocationMask !== undefined && held !== 0 && (tightens || put.size > 0)) {
-    const next = renderEntries(state, options, nextGeneration(held, revocationMask));
+  if (revocationMask !== undefined && generation !== 0 && (tightens || put.size > 0)) {
+    const next = entriesOf(nextGeneration(generation, revocationMask));
     for (const name of Object.values(ENTRIES)) renew.set(name, next.get(name) ?? []);
   }
   const gone = prune ? remove : [];
@@ -207,7 +120,9 @@ function planChains(
 /** Whether every class that judges pods now would still be found from the new roots. */
 function covers(state: FirewallState, observed: ObservedIptables): boolean {
   for (const [name, set] of observed.sets) {
-    if (roleOf(name) === 'class' && set.members.size > 0 && !state.families[set.family].sets.has(name)) return false;
+    const own = originalOf(name);
+    if (name !== inForce(observed, own) || roleOf(name) !== 'class' || set.members.size === 0) continue;
+    if (!state.families[set.family].sets.has(own)) return false;
   }
   return true;
 }
@@ -219,75 +134,29 @@ export function planIptables(
   { prune, dirty }: PlanOptions,
   options: EntryOptions = {},
 ): IptablesPlan {
-  const draft: Draft = { prepare: [], join: [], leave: [], destroy: [], freed: new Set() };
   const chains = { 4: NOTHING, 6: NOTHING };
   const retire = { 4: NOTHING, 6: NOTHING };
-  if (!prune && !covers(state, observed)) return { prepare: [], chains, commit: [], retire, destroy: [] };
-  const names: Record<Family, Set<string>> = { 4: new Set(), 6: new Set() };
-  if (dirty === undefined) {
+  const flips: Record<Family, ReadonlySet<string>> = { 4: new Set(), 6: new Set() };
+  const prepare: SetOperation[] = [];
+  const commit: SetOperation[] = [];
+  const destroy: SetOperation[] = [];
+  if (prune || covers(state, observed)) {
     for (const family of FAMILIES) {
-      for (const [name, set] of state.families[family].sets) draftSet(draft, name, set, observed.sets.get(name));
-    }
-    for (const [name, set] of observed.sets) {
-      if (!state.families[set.family].sets.has(name)) draftSet(draft, name, undefined, set);
-    }
-  } else {
-    const whole = new Set<string>();
-    for (const key of dirty) {
-      const { family, kind, name } = parseDirtyKey(key);
-      if (kind === 'chain') names[family].add(name);
-      if (kind !== 'set' && !(kind === 'member' && !observed.sets.has(name))) continue;
-      if (whole.has(name)) continue;
-      whole.add(name);
-      draftSet(draft, name, state.families[family].sets.get(name), observed.sets.get(name));
-    }
-    for (const key of dirty) {
-      const { family, kind, name, member } = parseDirtyKey(key);
-      const held = observed.sets.get(name);
-      if (kind !== 'member' || whole.has(name) || held === undefined) continue;
-      const set = state.families[family].sets.get(name);
-      if (set !== undefined && set.members.size > held.maxelem) {
-        whole.add(name);
-        draftSet(draft, name, set, held);
-      } else draftMember(draft, set, held, name, member);
+      const { roots } = state.families[family];
+      const newRoots = (['ingress', 'egress'] as const).some(
+        (direction) => heldRoot(observed.families[family], direction) !== roots[direction],
+      );
+      const sets = planSets(state.families[family], observed, { prune, dirty, newRoots });
+      prepare.push(...sets.before);
+      commit.push(...sets.after);
+      destroy.push(...sets.destroy);
+      flips[family] = sets.flips;
+      const planned = planChains(state.families[family], observed, options, dirty, prune, sets);
+      chains[family] = planned.put;
+      retire[family] = planned.retire;
     }
   }
-  for (const family of FAMILIES) {
-    const only = dirty === undefined ? undefined : names[family];
-    const own = (list: Draft['join']): Draft['join'] =>
-      list.filter(({ operation }) => operation.set.startsWith(`krs${family}`));
-    const tightens = own(draft.leave).length > 0 || own(draft.join).some(({ order }) => order === JOIN.isolated);
-    const planned = planChains(state.families[family], observed.families[family], options, only, prune, tightens);
-    chains[family] = planned.put;
-    retire[family] = planned.retire;
-  }
-  const sizes = (name: string): number =>
-    state.families[name.startsWith('krs6') ? 6 : 4].sets.get(name)?.members.size ?? 0;
-  // An outer group holds more: additions go from the innermost outwards, removals the other way round.
-  const byOrder = (a: Draft['join'][number], b: Draft['join'][number]): number =>
-    a.order - b.order || sizes(a.operation.set) - sizes(b.operation.set);
-  const outermost = (a: Draft['join'][number], b: Draft['join'][number]): number =>
-    a.order - b.order || sizes(b.operation.set) - sizes(a.operation.set);
-  const join = draft.join.sort(byOrder);
-  const leave = prune ? draft.leave.sort(outermost) : [];
-  const isFreed = ({ operation }: Draft['join'][number]): boolean => {
-    if (draft.freed.size === 0 || !('member' in operation)) return false;
-    const comma = operation.member.indexOf(',');
-    return draft.freed.has(comma < 0 ? operation.member : operation.member.slice(0, comma));
-  };
-  const early = (one: Draft['join'][number]): boolean =>
-    one.order < JOIN.isolated || (one.order > JOIN.local && isFreed(one));
-  const soon = (one: Draft['join'][number]): boolean =>
-    one.order <= LEAVE.isolated && one.order !== LEAVE.local && isFreed(one);
-  const operations = (list: Draft['join'], keep: (one: Draft['join'][number]) => boolean): SetOperation[] =>
-    list.filter(keep).map(({ operation }) => operation);
-  return {
-    prepare: [...draft.prepare, ...operations(join, early), ...operations(leave, soon)],
-    chains,
-    commit: [...operations(join, (one) => !early(one)), ...operations(leave, (one) => !soon(one))],
-    retire,
-    destroy: prune ? draft.destroy : [],
-  };
+  return { prepare, chains, commit, retire, destroy, flips };
 }
 
 /** Number of changes in a plan. */
@@ -315,5 +184,6 @@ export function planRemoval(observed: ObservedIptables): IptablesPlan {
     commit: [],
     retire: { 4: jumps(families[4]), 6: jumps(families[6]) },
     destroy: [...observed.sets.keys()].map((set) => ({ op: 'destroy', set })),
+    flips: { 4: new Set(), 6: new Set() },
   };
 }

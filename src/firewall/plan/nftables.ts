@@ -4,7 +4,7 @@
  */
 import type { PlanOptions } from '../../kernel/types.ts';
 import type { Family } from '../../net/values.ts';
-import { nextGeneration } from '../model/options.ts';
+import { firstGeneration, nextGeneration } from '../model/options.ts';
 import type { EntryOptions } from '../model/options.ts';
 import { isolatedSet, parseDirtyKey } from '../model/types.ts';
 import type { CompiledSet, Direction, FamilyState, FirewallState } from '../model/types.ts';
@@ -149,7 +149,7 @@ function planTable(
   };
 
   const held = heldNftGeneration(observed.chains.get(ENTRIES.FORWARD));
-  const entries = renderNftEntries(family, options, held === 0 ? 1 : held);
+  const entries = renderNftEntries(family, options, held === 0 ? firstGeneration(options) : held);
   const putEntries = (rendered: ReadonlyMap<string, readonly NftRule[]>): void => {
     for (const [name, rules] of rendered) {
       if (!sameComments(observed.chains.get(name), rules)) draft.putChains.set(name, rules);

@@ -2,7 +2,8 @@
  * Plans as text for `ipset restore` and `iptables-restore --noflush`. Only our own chains are ever declared; a built-in chain is
  * touched by inserting or deleting our jump and by nothing else.
  */
-import type { ChainOperations, SetOperation } from '../plan/iptables.ts';
+import type { ChainOperations } from '../plan/iptables.ts';
+import type { SetOperation } from '../plan/sets.ts';
 import { jumpRule } from './iptables.ts';
 
 /** Lines for `ipset restore -exist`; additions of members already there and removals of absent ones are no errors. */
@@ -20,9 +21,6 @@ export function renderSets(operations: readonly SetOperation[]): string {
         break;
       case 'delete':
         text += `del ${operation.set} ${operation.member}\n`;
-        break;
-      case 'swap':
-        text += `swap ${operation.set} ${operation.with}\n`;
         break;
       case 'destroy':
         text += `destroy ${operation.set}\n`;

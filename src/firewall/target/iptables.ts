@@ -6,10 +6,11 @@ import type { Applied, ApplyFailure, Runner, Target } from '../../kernel/types.t
 import type { Family } from '../../net/values.ts';
 import type { EntryOptions } from '../model/options.ts';
 import type { FirewallState } from '../model/types.ts';
-import { emptyFamily, parseChains, parseSets } from '../parse/iptables.ts';
-import type { ObservedIptables, ObservedSet } from '../parse/iptables.ts';
+import { copyName, emptyFamily, findFlipped, originalOf, parseChains, parseSets } from '../parse/iptables.ts';
+import type { ObservedIptables } from '../parse/iptables.ts';
 import { planIptables, sizeIptables } from '../plan/iptables.ts';
-import type { ChainOperations, IptablesPlan, SetOperation } from '../plan/iptables.ts';
+import type { ChainOperations, IptablesPlan } from '../plan/iptables.ts';
+import type { SetOperation } from '../plan/sets.ts';
 import { renderChains, renderSets } from '../render/restore.ts';
 
 /** Which iptables programs are used: those of one kernel interface, or whatever the system's default names mean. */
@@ -73,16 +74,14 @@ export async function observeIptables(tools: IptablesTools, signal?: AbortSignal
     tools.families.includes(4) ? tools.save(4, signal) : '',
     tools.families.includes(6) ? tools.save(6, signal) : '',
   ]);
-  return {
-    sets: parseSets(sets),
-    families: {
-      4: tools.families.includes(4) ? parseChains(four) : emptyFamily(),
-      6: tools.families.includes(6) ? parseChains(six) : emptyFamily(),
-    },
+  const families = {
+    4: tools.families.includes(4) ? parseChains(four) : emptyFamily(),
+    6: tools.families.includes(6) ? parseChains(six) : emptyFamily(),
   };
+  return { sets: parseSets(sets), families, flipped: findFlipped(families) };
 }
 
-function holdSets(sets: Map<string, ObservedSet>, operations: readonly SetOperation[]): void {
+function holdSets({ sets, flipped }: ObservedIptables, operations: readonly SetOperation[]): void {
   for (const operation of operations) {
     const held = sets.get(operation.set);
     switch (operation.op) {
@@ -97,14 +96,9 @@ function holdSets(sets: Map<string, ObservedSet>, operations: readonly SetOperat
       case 'delete':
         held?.members.delete(operation.member);
         break;
-      case 'swap': {
-        const other = sets.get(operation.with);
-        if (held === undefined || other === undefined) break;
-        sets.set(operation.set, other).set(operation.with, held);
-        break;
-      }
       case 'destroy':
         sets.delete(operation.set);
+        if (!sets.has(copyName(operation.set))) flipped.delete(originalOf(operation.set));
         break;
     }
   }
@@ -145,7 +139,7 @@ export async function applyIptables(
     if (kept.length === 0) return true;
     return attempt(item, async () => {
       await tools.restoreSets(renderSets(kept), signal);
-      holdSets(observed.sets, kept);
+      holdSets(observed, kept);
     });
   };
   const chains = async (steps: Readonly<Record<Family, ChainOperations>>): Promise<void> => {
@@ -155,6 +149,8 @@ export async function applyIptables(
       const done = await attempt(`chains of IPv${family}`, async () => {
         await tools.restore(family, text, signal);
         holdChains(observed, family, steps[family]);
+        if (steps !== plan.chains) return;
+        for (const name of plan.flips[family]) if (!observed.flipped.delete(name)) observed.flipped.add(name);
       });
       if (!done) broken.add(family);
     });

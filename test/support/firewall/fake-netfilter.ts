@@ -31,7 +31,7 @@ export interface FakeNetfilter {
   passes(packet: Packet): boolean;
   /** Breaks the n-th writing command from now, counting from 0. */
   breakAt(index: number, fault: Fault): void;
-  /** Called after each writing command, whatever became of it. */
+  /** Called after each line of a set batch, as the kernel knows no more of one, and after each writing command, whatever became of it. */
   onChange: () => void;
 }
 
@@ -187,7 +187,10 @@ export function createFakeNetfilter(): FakeNetfilter {
   const restoreSets = (command: Command, half: boolean): void => {
     const lines = (command.input ?? '').split('\n').filter((line) => line !== '');
     const end = half ? Math.floor(lines.length / 2) : lines.length;
-    for (const line of lines.slice(0, end)) setLine(command, line);
+    for (const line of lines.slice(0, end)) {
+      setLine(command, line);
+      machine.onChange();
+    }
     if (half) throw failed(command, `Error in line ${end + 1}`);
   };
   const restoreChains = (command: Command, family: 4 | 6): void => {

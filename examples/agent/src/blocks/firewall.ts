@@ -35,8 +35,10 @@ export function wireFirewall(context: BlockContext): Part {
 
   const range = parsePortRange(flags['service-node-port-range']);
   const own = objects.open('Node').snapshot().items.get(node);
+  const revocationMask = Number(flags['netpol-revocation-mask']);
   const target = createFirewallTarget({
     runner,
+    ...(revocationMask === 0 ? {} : { revocationMask, firstGeneration: Date.now() / 1000 }),
     backend: flags['use-nftables-for-netpol'] ? 'nftables' : 'iptables',
     families,
     flavour: context.flavour,

@@ -26,6 +26,11 @@ export const ownFlags = {
     'auto',
     'Which iptables programs to use; auto: those that hold the rules of others on this host.',
   ),
+  'netpol-revocation-mask': text(
+    '0x0fff0000',
+    'Adjacent bits of the connection mark by which flows that a changed policy no longer allows are cut; 0: they live on.',
+    { metavar: 'mask', check: checkMask },
+  ),
   'trust-netns-annotation': bool(
     false,
     'Enter the network namespace that the pod annotation kube-router.io/netns names.',
@@ -45,4 +50,12 @@ export const commandFlags = {
 
 function checkAbsolute(value: string): string | undefined {
   return /^\/./.test(value) ? undefined : `'${value}' is not an absolute path`;
+}
+
+function checkMask(value: string): string | undefined {
+  const mask = /^(0|0x[0-9a-f]{1,8})$/i.test(value) ? Number(value) : Number.NaN;
+  // Adjacent: without its trailing zeros the mask is one less than a power of two.
+  const ones = BigInt(Number.isNaN(mask) ? 5 : mask / (mask & -mask || 1));
+  const adjacent = (ones & (ones + 1n)) === 0n;
+  return adjacent ? undefined : `'${value}' is neither 0 nor adjacent bits such as 0x0fff0000`;
 }

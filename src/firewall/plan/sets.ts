@@ -1,0 +1,327 @@
+/**
+ * How the members of sets change, so that no packet is judged by a mixture of old and new. `ipset` changes one member after the other,
+ * and a flow has two ends: its egress rules ask for the destination's sets and its ingress rules for the source's. A pass is therefore
+ * made in place only where every intermediate state is one that the cluster may have been in (pods that come, pods that go, pods
+ * that keep their class); else the sets that change get copies, complete before one commit of the chains turns to them.
+ */
+import type { Family } from '../../net/values.ts';
+import { dirtyKey, localSet, parseDirtyKey } from '../model/types.ts';
+import type { CompiledSet, Direction, FamilyState, SetKind, SetRole } from '../model/types.ts';
+import { copyName, inForce, originalOf } from '../parse/iptables.ts';
+import type { ObservedIptables, ObservedSet } from '../parse/iptables.ts';
+
+/** One change of a set, by the name that it has in the kernel. */
+export type SetOperation =
+  | {
+      readonly op: 'create';
+      readonly set: string;
+      readonly family: Family;
+      readonly kind: SetKind;
+      readonly maxelem: number;
+    }
+  | { readonly op: 'add' | 'delete'; readonly set: string; readonly member: string; readonly except: boolean }
+  | { readonly op: 'destroy'; readonly set: string };
+
+/** The set operations of one family, around the commit of its chains. */
+export interface SetPlan {
+  readonly before: SetOperation[];
+  readonly after: SetOperation[];
+  /** Once nothing names them any more. */
+  readonly destroy: SetOperation[];
+  /** Sets that are turned over to a copy by the commit. */
+  readonly flips: ReadonlySet<string>;
+  /** Whether a flow that was let through may have lost its permission. */
+  readonly tightens: boolean;
+}
+
+/** Sets are made this large at least; larger ones get room for twice their members. */
+const MAXELEM = 65536;
+
+function roomFor(count: number): number {
+  let room = MAXELEM;
+  while (room < count * 2) room *= 2;
+  return count > MAXELEM / 2 ? room : MAXELEM;
+}
+
+/** Role of a set by its name, for sets that are wanted no more. */
+export function roleOf(name: string): SetRole {
+  if (name === localSet(4) || name === localSet(6)) return 'local';
+  const word = /^krs[46]-([a-z]+)-/.exec(name)?.[1];
+  return word === 'iso' ? 'isolated' : word === 'class' || word === 'group' ? word : 'peer';
+}
+
+interface MemberChange {
+  readonly name: string;
+  readonly role: SetRole;
+  readonly direction: Direction | undefined;
+  readonly member: string;
+  readonly wanted: boolean | undefined;
+  readonly held: boolean | undefined;
+}
+
+/** What changes about one address. */
+interface AddressChange {
+  readonly changes: MemberChange[];
+  joinsPeers: boolean;
+  leavesPeers: boolean;
+  readonly enters: Set<Direction>;
+  readonly exits: Set<Direction>;
+  readonly classed: Set<Direction>;
+}
+
+interface Draft {
+  readonly fresh: CompiledSet[];
+  readonly dropped: string[];
+  /** Sets that cannot be changed in place: too small, or of another type. */
+  readonly outgrown: Set<string>;
+  readonly addresses: Map<string, AddressChange>;
+}
+
+const WAYS: readonly SetRole[] = ['class', 'group'];
+const RULES: readonly SetRole[] = ['peer', 'block', 'named'];
+
+function addressOf(member: string): string {
+  const comma = member.indexOf(',');
+  return comma < 0 ? member : member.slice(0, comma);
+}
+
+function about(draft: Draft, address: string): AddressChange {
+  let found = draft.addresses.get(address);
+  if (found === undefined) {
+    found = {
+      changes: [],
+      joinsPeers: false,
+      leavesPeers: false,
+      enters: new Set(),
+      exits: new Set(),
+      classed: new Set(),
+    };
+    draft.addresses.set(address, found);
+  }
+  return found;
+}
+
+const directionOf = (name: string): Direction => (name.includes('egress') ? 'egress' : 'ingress');
+
+function draftMember(
+  draft: Draft,
+  name: string,
+  set: CompiledSet | undefined,
+  observed: ObservedSet | undefined,
+  member: string,
+): void {
+  const wanted = set?.members.get(member);
+  const held = observed?.members.get(member);
+  if (wanted === held) return;
+  const role = set?.role ?? roleOf(name);
+  const direction = set?.direction ?? (role === 'isolated' ? directionOf(name) : undefined);
+  const address = about(draft, role === 'block' || set?.kind === 'net' ? '' : addressOf(member));
+  address.changes.push({ name, role, direction, member, wanted, held });
+  if (RULES.includes(role)) {
+    if (held !== undefined) address.leavesPeers = true;
+    if (wanted !== undefined) address.joinsPeers = true;
+  } else if (role === 'isolated') (wanted === undefined ? address.exits : address.enters).add(direction!);
+  else if (role === 'class' && wanted !== undefined && direction !== undefined) address.classed.add(direction);
+}
+
+function draftSet(
+  draft: Draft,
+  name: string,
+  set: CompiledSet | undefined,
+  observed: ObservedSet | undefined,
+  isolated: (direction: Direction, address: string) => boolean,
+): void {
+  if (set === undefined) {
+    if (observed === undefined) return;
+    draft.dropped.push(name);
+    // Its rule goes with the commit, which frees everybody in it.
+    if (roleOf(name) === 'isolated') {
+      for (const member of observed.members.keys()) about(draft, member).exits.add(directionOf(name));
+    }
+    return;
+  }
+  if (observed === undefined) {
+    draft.fresh.push(set);
+    if (set.role === 'class') {
+      for (const member of set.members.keys()) {
+        if (isolated(set.direction!, member)) about(draft, member).classed.add(set.direction!);
+      }
+    } else if (set.role === 'isolated' || set.role === 'local') {
+      for (const member of set.members.keys()) draftMember(draft, name, set, undefined, member);
+    }
+    return;
+  }
+  if (set.members.size > observed.maxelem || observed.type !== `hash:${set.kind}`) draft.outgrown.add(name);
+  for (const member of set.members.keys()) draftMember(draft, name, set, observed, member);
+  for (const member of observed.members.keys()) {
+    if (!set.members.has(member)) draftMember(draft, name, set, observed, member);
+  }
+}
+
+function draftFamily(state: FamilyState, observed: ObservedIptables, dirty: ReadonlySet<string> | undefined): Draft {
+  const { family, sets } = state;
+  const draft: Draft = { fresh: [], dropped: [], outgrown: new Set(), addresses: new Map() };
+  const held = (name: string): ObservedSet | undefined => observed.sets.get(inForce(observed, name));
+  const iso = { ingress: held(`krs${family}-iso-ingress`), egress: held(`krs${family}-iso-egress`) };
+  const isolated = (direction: Direction, address: string): boolean => iso[direction]?.members.has(address) === true;
+  if (dirty === undefined) {
+    for (const [name, set] of sets) draftSet(draft, name, set, held(name), isolated);
+    for (const [name, set] of observed.sets) {
+      const own = originalOf(name);
+      if (set.family !== family || name !== inForce(observed, own)) continue;
+      if (!sets.has(own)) draftSet(draft, own, undefined, set, isolated);
+    }
+    return draft;
+  }
+  const whole = new Set<string>();
+  for (const key of dirty) {
+    const parsed = parseDirtyKey(key);
+    const { kind, name } = parsed;
+    if (parsed.family !== family || (kind !== 'set' && !(kind === 'member' && held(name) === undefined))) continue;
+    if (whole.has(name)) continue;
+    whole.add(name);
+    draftSet(draft, name, sets.get(name), held(name), isolated);
+  }
+  for (const key of dirty) {
+    const { family: own, kind, name, member } = parseDirtyKey(key);
+    if (own !== family || kind !== 'member' || whole.has(name)) continue;
+    const set = sets.get(name);
+    const now = held(name)!;
+    if (set !== undefined && set.members.size > now.maxelem) draft.outgrown.add(name);
+    draftMember(draft, name, set, now, member);
+  }
+  return draft;
+}
+
+/**
+ * Whether the changes must come at one instant: not so when pods come, go or change sets while each keeps its class, one after the
+ * other as the cluster may have done it. A pod that moves between classes, ends of many flows changed by one object, and a new
+ * root that lets some pods in while others leave have no order that never is looser than both before and after.
+ */
+function mustBeAtOnce(draft: Draft, newRoots: boolean, together: boolean): boolean {
+  let [enters, exits, joins, leaves] = [false, false, false, false];
+  for (const address of draft.addresses.values()) {
+    for (const direction of address.classed) if (!address.enters.has(direction)) return true;
+    enters ||= address.enters.size > 0;
+    exits ||= address.exits.size > 0;
+    joins ||= address.joinsPeers;
+    leaves ||= address.leavesPeers;
+  }
+  if (draft.outgrown.size > 0 || (newRoots && enters && exits)) return true;
+  return together && draft.addresses.size > 1 && joins && leaves;
+}
+
+function toOperations(changes: Iterable<MemberChange>, kernel: (name: string) => string): SetOperation[] {
+  const operations: SetOperation[] = [];
+  for (const { name, member, wanted, held } of changes) {
+    const set = kernel(name);
+    // The same prefix as match and as exception: only a replacement in one set will do, exception first.
+    if (held !== undefined) operations.push({ op: 'delete', set, member, except: held });
+    if (wanted !== undefined) operations.push({ op: 'add', set, member, except: wanted });
+  }
+  return operations;
+}
+
+/**
+ * Those who enter isolation first, then address by address the sets that rules match (joined, then left), then those whose isolation
+ * ends: a new pod is isolated before anybody may reach it as a peer, one that goes is nobody's peer before it is free.
+ */
+function inPlace(
+  draft: Draft,
+  state: FamilyState,
+  kernel: (name: string) => string,
+  newRoots: boolean,
+  prune: boolean,
+): Pick<SetPlan, 'before' | 'after'> {
+  const before: SetOperation[] = [];
+  const after: SetOperation[] = [];
+  // A class must be found before a group that leads to it, an inner group before an outer one; the other way round on leaving.
+  const rank = ({ role, name }: MemberChange): number =>
+    role === 'class' ? -1 : (state.sets.get(name)?.members.size ?? 0);
+  const move = (address: AddressChange, joins: boolean, roles: readonly SetRole[], to: SetOperation[]): void => {
+    if (!joins && !prune) return;
+    const picked = address.changes.filter(
+      ({ role, wanted }) => roles.includes(role) && (wanted !== undefined) === joins,
+    );
+    picked.sort((a, b) => (joins ? rank(a) - rank(b) : rank(b) - rank(a)));
+    to.push(...toOperations(picked, kernel));
+  };
+  const all = [...draft.addresses.values()];
+  for (const address of all) move(address, true, WAYS, before);
+  for (const address of all) move(address, true, ['isolated'], after);
+  for (const address of all) {
+    // A new root does not know the classes that went with the old one: who leaves them is free before it comes.
+    const at = newRoots && address.exits.size > 0 ? before : after;
+    move(address, false, ['local'], at);
+    move(address, true, RULES, at);
+    move(address, true, ['local'], at);
+    move(address, false, RULES, at);
+  }
+  for (const address of all) move(address, false, ['isolated'], newRoots ? before : after);
+  for (const address of all) move(address, false, WAYS, after);
+  return { before, after };
+}
+
+/** Whether a dirty set says that its changes belong to one change of the cluster. */
+function isTogether(dirty: ReadonlySet<string> | undefined, family: Family): boolean {
+  return dirty === undefined || dirty.has(dirtyKey(family, 'together'));
+}
+
+/** What to do to the sets of a family; `newRoots`: the commit changes how classes are found. */
+export function planSets(
+  state: FamilyState,
+  observed: ObservedIptables,
+  how: { readonly prune: boolean; readonly dirty?: ReadonlySet<string> | undefined; readonly newRoots: boolean },
+): SetPlan {
+  const { family } = state;
+  const { prune, dirty, newRoots } = how;
+  const draft = draftFamily(state, observed, dirty);
+  const before: SetOperation[] = [];
+  const after: SetOperation[] = [];
+  const destroy: SetOperation[] = [];
+  const flips = new Set<string>();
+  const now = (name: string): string => inForce(observed, name);
+  const build = (set: CompiledSet, name: string): void => {
+    const { kind, members } = set;
+    before.push({ op: 'create', set: name, family, kind, maxelem: roomFor(members.size) });
+    for (const [member, except] of members) before.push({ op: 'add', set: name, member, except });
+  };
+  for (const set of draft.fresh) {
+    // Nothing matches a new set before the chains do, except isolation: that is filled when everything else stands.
+    if (set.role !== 'isolated' && set.role !== 'local') build(set, now(set.name));
+    else before.push({ op: 'create', set: now(set.name), family, kind: set.kind, maxelem: roomFor(set.members.size) });
+  }
+  if (prune && mustBeAtOnce(draft, newRoots, isTogether(dirty, family))) {
+    const touched = new Set(draft.outgrown);
+    const local: MemberChange[] = [];
+    for (const { changes } of draft.addresses.values()) {
+      for (const change of changes) {
+        if (change.role === 'local') local.push(change);
+        else if (observed.sets.has(now(change.name)) && state.sets.has(change.name)) touched.add(change.name);
+        else if (state.sets.has(change.name)) before.push(...toOperations([change], now));
+      }
+    }
+    before.push(...toOperations(local.filter(({ wanted }) => wanted === undefined), now));
+    after.push(...toOperations(local.filter(({ wanted }) => wanted !== undefined), now));
+    for (const name of touched) {
+      flips.add(name);
+      build(state.sets.get(name)!, copyName(now(name)));
+      // A lone change leaves that to the next pass, which has a process for sets anyway.
+      if (dirty === undefined) destroy.push({ op: 'destroy', set: now(name) });
+    }
+  } else {
+    const moved = inPlace(draft, state, now, newRoots, prune);
+    before.push(...moved.before);
+    after.push(...moved.after);
+  }
+  for (const name of draft.dropped) destroy.push({ op: 'destroy', set: now(name) });
+  // What an interrupted pass, or one that turned to copies, left behind; harmless, so never a reason for a pass of its own.
+  if (before.length + after.length + destroy.length > 0) {
+    for (const [name, set] of observed.sets) {
+      if (set.family === family && name !== now(originalOf(name))) before.unshift({ op: 'destroy', set: name });
+    }
+  }
+  const tightens =
+    flips.size > 0 || [...draft.addresses.values()].some((address) => address.leavesPeers || address.enters.size > 0);
+  return { before, after, destroy: prune ? destroy : [], flips, tightens };
+}
