@@ -140,7 +140,11 @@ else {
 }
 
 // One change: compile, plan and render, without the kernel.
-const reached = { sets: parseSets(text.sets), families: { 4: parseChains(''), 6: emptyFamily() }, flipped: new Set<string>() };
+const reached = {
+  sets: parseSets(text.sets),
+  families: { 4: parseChains(''), 6: emptyFamily() },
+  flipped: new Set<string>(),
+};
 for (const [name, set] of compiler.state.families[4].sets) {
   reached.sets.set(name, { family: 4, type: `hash:${set.kind}`, maxelem: 65536, members: new Map(set.members) });
 }

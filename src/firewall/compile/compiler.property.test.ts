@@ -15,7 +15,7 @@ import { createFakeNftables } from '../../../test/support/firewall/fake-nftables
 import type { Fault } from '../../../test/support/firewall/fake-netfilter.ts';
 import type { Packet } from '../../../test/support/firewall/packet.ts';
 import { OWN_NODE, beginning, change, flow, singleStep, step } from '../../../test/support/firewall/worlds.ts';
-import type { Change, RandomFlow, World } from '../../../test/support/firewall/worlds.ts';
+import type { RandomFlow, World } from '../../../test/support/firewall/worlds.ts';
 
 const LOCAL: ReadonlySet<string> = new Set([OWN_NODE[4], OWN_NODE[6]]);
 const RUNS = Number(process.env['FIREWALL_RUNS'] ?? 80);

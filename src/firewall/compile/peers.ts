@@ -152,7 +152,8 @@ export function createPeers(cluster: Cluster, store: Store): Peers {
           if (seen.has(key)) continue;
           seen.add(key);
           for (const { set, source } of named.get(key) ?? []) {
-            for (const member of namedMembers(source as NamedSource, cluster, owner, address)) found.push({ set, member });
+            for (const member of namedMembers(source as NamedSource, cluster, owner, address))
+              found.push({ set, member });
           }
         }
       }

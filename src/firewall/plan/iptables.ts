@@ -74,7 +74,8 @@ function planChains(
   const copies = new Set(observed.flipped);
   for (const name of flips) if (!copies.delete(name)) copies.add(name);
   const { revocationMask } = options;
-  const generation = revocationMask === undefined ? 0 : heldGeneration(held.chains.get(ENTRIES.FORWARD), revocationMask);
+  const generation =
+    revocationMask === undefined ? 0 : heldGeneration(held.chains.get(ENTRIES.FORWARD), revocationMask);
   const entriesOf = (next: number): Map<string, readonly string[]> => {
     const entries = renderEntries(state, options, next);
     for (const [name, rules] of entries) entries.set(name, withCopies(rules, copies));

@@ -301,8 +301,18 @@ export function planSets(
         else if (state.sets.has(change.name)) before.push(...toOperations([change], now));
       }
     }
-    before.push(...toOperations(local.filter(({ wanted }) => wanted === undefined), now));
-    after.push(...toOperations(local.filter(({ wanted }) => wanted !== undefined), now));
+    before.push(
+      ...toOperations(
+        local.filter(({ wanted }) => wanted === undefined),
+        now,
+      ),
+    );
+    after.push(
+      ...toOperations(
+        local.filter(({ wanted }) => wanted !== undefined),
+        now,
+      ),
+    );
     for (const name of touched) {
       flips.add(name);
       build(state.sets.get(name)!, copyName(now(name)));
