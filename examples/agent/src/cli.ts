@@ -52,7 +52,7 @@ export async function main(
     const config = loadConfig(line, { env });
     command = config.command;
     output = config.flags.output;
-    const outcome = await dispatch(config, env, streams);
+    const outcome = await dispatch(config, env, streams, () => loadConfig(line, { env }));
     if (outcome.report !== undefined) {
       for (const error of output === 'json' ? (outcome.report.errors ?? []) : [])
         streams.err(`kube-router-agent: ${error}\n`);
@@ -75,12 +75,13 @@ async function dispatch(
   config: Config,
   env: Readonly<Record<string, string | undefined>>,
   streams: Streams,
+  load: () => Config,
 ): Promise<Outcome> {
   switch (config.command) {
     case 'run':
       return config.flags.once
         ? (await import('./commands/once.ts')).once(config, env)
-        : (await import('./commands/run.ts')).run(config, env);
+        : (await import('./commands/run.ts')).run(config, env, load);
     case 'plan':
       return (await import('./commands/once.ts')).plan(config, env);
     case 'explain':

@@ -15,12 +15,16 @@ export interface LogOptions {
   readonly quiet: boolean;
 }
 
+/** The level that a verbosity stands for. */
+export function logLevel({ verbosity, quiet }: LogOptions): string {
+  return verbosity >= 2 ? 'trace' : verbosity === 1 ? 'debug' : quiet ? 'warn' : 'info';
+}
+
 /** Makes the logger; the node's name is on every line. */
 export function createLog(options: LogOptions, node: string): Log {
-  const level = options.verbosity >= 2 ? 'trace' : options.verbosity === 1 ? 'debug' : options.quiet ? 'warn' : 'info';
   return pino(
     {
-      level,
+      level: logLevel(options),
       base: { node },
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },

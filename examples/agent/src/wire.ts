@@ -6,23 +6,27 @@ import { createRunner, detectIptablesFlavour, openOwnership, type StreamingRunne
 import type { Issue } from 'kube-router-sdk/net';
 import { createEventRecorder, type Connection, type ObjectKind, type ObjectSource } from 'kube-router-sdk/informers';
 import { emptyProviders, type Providers } from './admin/views.ts';
-import { wireBgp } from './blocks/bgp.ts';
-import { wireIngress } from './blocks/ingress.ts';
+import { ReplaySubject, switchMap } from 'rxjs';
+import { wireBgp, type BgpBlock } from './blocks/bgp.ts';
+import { wireIngress, type IngressBlock } from './blocks/ingress.ts';
 import { wireCni } from './blocks/cni.ts';
 import { enabledFamilies, type BlockContext } from './blocks/context.ts';
 import { wireFirewall } from './blocks/firewall.ts';
 import { wireIpvs } from './blocks/ipvs.ts';
 import { wireLoadBalancer } from './blocks/load-balancer.ts';
 import { wireRouting } from './blocks/routing.ts';
+import { wireTakeover } from './blocks/takeover.ts';
 import { createEmptyKernelRunner } from './capture.ts';
 import type { Config } from './config/load.ts';
-import { createLog, type Log } from './log.ts';
+import type { Reloadable } from './config/reload.ts';
+import { createLog, logLevel, type Log } from './log.ts';
 import { ownershipPath, snapshotPath } from './paths.ts';
 import { measureState, type Metrics } from './metrics/metrics.ts';
 import { nodeNameCandidates, type Environment } from './node.ts';
 import { recordIssues } from './issue-events.ts';
 import { openSource } from './objects.ts';
 import type { Part } from './part.ts';
+import { markReady } from './ready-mark.ts';
 import { firstPicture, neededKinds, sourceViews } from './sources.ts';
 import { readSnapshot } from './snapshot-file.ts';
 import { createSnapshotSource } from './snapshot-source.ts';
@@ -55,6 +59,8 @@ export interface Assembly {
   /** Of the objects and of every block, now. */
   issues(): readonly Issue[];
   whyUnsynced(): string;
+  /** Takes a new configuration and wires one block with it; returns its new parts, whose loops the caller runs. */
+  rewire(block: Reloadable, config: Config): Promise<readonly Part[]>;
   /** Opens BGP sessions; called when this node can carry what it announces. */
   start(): void;
   close(): Promise<void>;
@@ -134,69 +140,117 @@ export async function iptablesFlavour({ flags }: Config, runner: StreamingRunner
 /** Puts the agent together. */
 export async function assemble(config: Config, env: Environment, options: AssembleOptions): Promise<Assembly> {
   const { flags } = config;
+  let current = config;
   const state = options.state ?? createAgentState();
   const providers = emptyProviders();
-  const ends: (() => void | Promise<void>)[] = [];
-  const onClose = (end: () => void | Promise<void>): void => void ends.push(end);
+  const ends: End[] = [];
+  const onClose = (end: End): void => void ends.push(end);
   const kinds = neededKinds(flags);
   const opened = await openObjects(config, env, kinds, options.mode === 'run' ? options.log : undefined);
-  const { objects } = opened;
+  const { objects, connection } = opened;
   onClose(() => objects.close());
   const signal = options.signal ?? AbortSignal.timeout(flags['cache-sync-timeout']);
   const node = await findNode(config, env, objects, signal);
   const log = options.log ?? createLog({ verbosity: flags.v, quiet: options.mode !== 'run' }, node);
   const runner: StreamingRunner = options.emptyKernel === true ? createEmptyKernelRunner() : createRunner();
   const ownership = await openOwnership({ path: ownershipPath(flags['run-dir']) });
+  const flavour = options.emptyKernel === true ? 'system' : await iptablesFlavour(config, runner);
+  const { metrics } = options;
   providers.sources = () => sourceViews(objects, kinds);
-  const context: BlockContext = {
-    config,
-    env,
-    node,
-    families: enabledFamilies(config),
-    objects,
-    runner,
-    ownership,
-    flavour: options.emptyKernel === true ? 'system' : await iptablesFlavour(config, runner),
-    mode: options.mode,
-    state,
-    providers,
-    log,
-    onClose,
-    ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
-  };
-  if (options.metrics !== undefined) onClose(measureState(options.metrics, state));
+  if (metrics !== undefined) onClose(measureState(metrics, state));
   let objectIssues: readonly Issue[] = [];
   const subscription = objects.issues$.subscribe((issues) => {
     objectIssues = issues;
     state.setIssues('objects', issues);
   });
   onClose(() => subscription.unsubscribe());
+
+  // Each block has its own ends, so that it can be wired anew while the others go on.
+  const blockEnds = new Map<string, End[]>();
+  const contextOf = (block: string): BlockContext => {
+    const own: End[] = [];
+    blockEnds.set(block, own);
+    return {
+      get config() {
+        return current;
+      },
+      env,
+      node,
+      families: enabledFamilies(config),
+      objects,
+      runner,
+      ownership,
+      flavour,
+      mode: options.mode,
+      state,
+      providers,
+      log,
+      onClose: (end) => void own.push(end),
+      ...(metrics === undefined
+        ? {}
+        : { metrics: { ...metrics, onScrape: (collect) => tracked(own, metrics.onScrape(collect)) } }),
+    };
+  };
+  const closeBlock = async (block: string): Promise<void> => {
+    const own = blockEnds.get(block) ?? [];
+    blockEnds.delete(block);
+    for (const end of own.reverse()) await end();
+  };
+
   const parts: Part[] = [];
-  const others: (() => readonly Issue[])[] = [];
-  let start = (): void => undefined;
-  if (flags['run-router']) {
-    const ingress = wireIngress(context);
-    const vips$ = ingress.advertisements$;
-    const bgp =
-      options.mode === 'run' ? wireBgp(context, { vips$, isServiceAddress: ingress.isServiceAddress }) : undefined;
-    const routing = wireRouting(context, bgp?.learned$);
-    others.push(ingress.issues, ...(bgp === undefined ? [] : [bgp.issues]));
-    start = () => bgp?.start();
-    parts.push(routing.part);
-    // The file is no kernel state: a single pass leaves it alone, as does a node where something else plugs pods in.
-    if (flags['enable-cni'] && options.mode === 'run') parts.push(wireCni(context, routing.podNetwork$));
-  }
-  if (flags['run-service-proxy']) parts.push(wireIpvs(context));
-  if (flags['run-firewall']) parts.push(wireFirewall(context));
-  if (opened.connection !== undefined && options.mode === 'run') {
-    const { connection } = opened;
-    const events = createEventRecorder({ connection, component: 'kube-router', instance: node });
-    onClose(recordIssues(state, events));
-    if (flags['run-loadbalancer']) wireLoadBalancer(context, connection, events);
-  }
-  if (opened.connection !== undefined && options.mode === 'run') {
+  const running = options.mode === 'run';
+  let bgp: BgpBlock | undefined;
+  const ingress$ = new ReplaySubject<IngressBlock>(1);
+  let ingress: IngressBlock | undefined;
+  const events =
+    connection !== undefined && running
+      ? createEventRecorder({ connection, component: 'kube-router', instance: node })
+      : undefined;
+  const wirers: Readonly<Record<Reloadable, () => readonly Part[]>> = {
+    ingress() {
+      if (!flags['run-router']) return [];
+      ingress$.next((ingress = wireIngress(contextOf('ingress'))));
+      return [];
+    },
+    bgp() {
+      if (!flags['run-router'] || !running) return [];
+      if (bgp !== undefined) bgp.reload();
+      else {
+        bgp = wireBgp(contextOf('bgp'), {
+          vips$: ingress$.pipe(switchMap(({ advertisements$ }) => advertisements$)),
+          isServiceAddress: (address) => ingress?.isServiceAddress(address) ?? false,
+        });
+      }
+      return [];
+    },
+    routing() {
+      if (!flags['run-router']) return [];
+      const routing = wireRouting(contextOf('routing'), bgp?.learned$);
+      // The file is no kernel state: a single pass leaves it alone, as does a node where something else plugs pods in.
+      const cni = flags['enable-cni'] && running ? [wireCni(contextOf('cni'), routing.podNetwork$)] : [];
+      return [routing.part, ...cni];
+    },
+    ipvs: () => (flags['run-service-proxy'] ? [wireIpvs(contextOf('ipvs'))] : []),
+    firewall: () => (flags['run-firewall'] ? [wireFirewall(contextOf('firewall'))] : []),
+    loadbalancer() {
+      if (connection === undefined || events === undefined || !flags['run-loadbalancer']) return [];
+      wireLoadBalancer(contextOf('loadbalancer'), connection, events);
+      return [];
+    },
+    log() {
+      log.level = logLevel({ verbosity: current.flags.v, quiet: !running });
+      return [];
+    },
+  };
+  for (const block of ORDER) parts.push(...wirers[block]());
+  if (events !== undefined) onClose(recordIssues(state, events));
+  if (connection !== undefined && running) {
     onClose(keepSnapshot(snapshotPath(flags['state-dir']), objects, kinds, log));
+    const taint = flags['ready-taint'];
+    onClose(markReady({ connection, node, state, log, taint, condition: flags['network-condition'] }));
   }
+  const takeover = await wireTakeover(contextOf('takeover'));
+  if (takeover !== undefined) parts.push(takeover);
   state.expect(parts.map(({ name }) => name));
   return {
     node: () => node,
@@ -205,15 +259,44 @@ export async function assemble(config: Config, env: Environment, options: Assemb
     state,
     providers,
     log,
-    families: context.families,
+    families: enabledFamilies(config),
     issues: () =>
-      unique([...objectIssues, ...parts.flatMap((part) => part.issues()), ...others.flatMap((ask) => ask())]),
-    start: () => start(),
+      unique([
+        ...objectIssues,
+        ...parts.flatMap((part) => part.issues()),
+        ...(ingress?.issues() ?? []),
+        ...(bgp?.issues() ?? []),
+      ]),
+    start: () => bgp?.start(),
     whyUnsynced: () => opened.whyUnsynced(),
+    async rewire(block, next) {
+      current = next;
+      // Sessions stay: BGP takes the new configuration while it runs.
+      if (block !== 'bgp') await closeBlock(block);
+      if (block === 'routing') await closeBlock('cni');
+      const made = wirers[block]();
+      for (const part of made) {
+        const at = parts.findIndex(({ name }) => name === part.name);
+        if (at === -1) parts.push(part);
+        else parts[at] = part;
+      }
+      return made;
+    },
     async close() {
+      for (const block of [...blockEnds.keys()].reverse()) await closeBlock(block);
       for (const end of ends.reverse()) await end();
     },
   };
+}
+
+/** Order of wiring: who is listened to comes before who listens, and who programs the kernel in the order of its rules. */
+const ORDER: readonly Reloadable[] = ['ingress', 'bgp', 'routing', 'ipvs', 'firewall', 'loadbalancer'];
+
+type End = () => void | Promise<void>;
+
+function tracked(ends: End[], end: () => void): () => void {
+  ends.push(end);
+  return end;
 }
 
 function unique(issues: readonly Issue[]): readonly Issue[] {

@@ -1,7 +1,7 @@
 /**
  * The administration API: JSON views and server-sent events over HTTP on a Unix socket that only its owner may open, and, when
- * `--admin-port` asks for it, with the web page on a loopback port. Read-only. The port refuses what a browser sends on behalf
- * of another site: a foreign Host (DNS rebinding), a foreign Origin, a cross-site fetch.
+ * `--admin-port` asks for it, with the web page on a loopback port. Views only read. The port refuses what a browser sends on behalf
+ * of another site: a foreign Host (DNS rebinding), a foreign Origin, a cross-site fetch. The socket also takes the gate's question.
  */
 import { chmodSync, mkdirSync, unlinkSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -11,13 +11,15 @@ import { SdkError } from 'kube-router-sdk/net';
 import type { Observable } from 'rxjs';
 import { listen } from '../health.ts';
 
-/** One view: query in, JSON value out. */
+/** One view: query in, JSON value or the promise of one out. */
 export type View = (query: URLSearchParams) => unknown;
 
 /** What the API shows. */
 export interface AdminOptions {
   /** Views by path, e.g. `/status`. */
   readonly views: ReadonlyMap<string, View>;
+  /** What POST does, by path; on the socket alone. */
+  readonly actions?: ReadonlyMap<string, View>;
   /** Events of `/events`: each is sent as one message of that type. */
   readonly events$: Observable<{ readonly type: string; readonly data: unknown }>;
   /** HTML of `/` on the port. */
@@ -64,16 +66,29 @@ function stream(response: ServerResponse, options: AdminOptions): void {
 
 function handle(request: IncomingMessage, response: ServerResponse, options: AdminOptions, page?: string): void {
   const url = new URL(request.url ?? '/', 'http://localhost');
+  if (request.method === 'POST' && page === undefined) {
+    const action = options.actions?.get(url.pathname);
+    if (action === undefined) return json(response, 404, { error: `no action ${url.pathname}` });
+    return answer(response, action, url, 503);
+  }
   if (request.method !== 'GET') return json(response, 405, { error: 'only GET is offered' });
   if (url.pathname === '/events') return stream(response, options);
   if (url.pathname === '/' && page !== undefined) return send(response, 200, page, 'text/html');
   const path = url.pathname.replace(/^\/api\//, '/');
   const view = options.views.get(path);
   if (view === undefined) return json(response, 404, { error: `no view ${path}`, views: [...options.views.keys()] });
+  return answer(response, view, url, 400);
+}
+
+function answer(response: ServerResponse, view: View, url: URL, failed: number): void {
+  const fail = (error: unknown): void =>
+    json(response, failed, { error: error instanceof Error ? error.message : String(error) });
   try {
-    return json(response, 200, view(url.searchParams));
+    const value = view(url.searchParams);
+    if (value instanceof Promise) value.then((done) => json(response, 200, done), fail);
+    else json(response, 200, value);
   } catch (error) {
-    return json(response, 400, { error: error instanceof Error ? error.message : String(error) });
+    fail(error);
   }
 }
 

@@ -58,6 +58,8 @@ export interface Providers {
   services: () => readonly ServiceView[];
   policies: () => readonly PolicyView[];
   explain: (query: URLSearchParams) => unknown;
+  /** Answers when the rules of the pod that the query names are in force. */
+  gate: (query: URLSearchParams) => Promise<unknown>;
 }
 
 /** Providers before any block is there. */
@@ -73,6 +75,8 @@ export function emptyProviders(): Providers {
     explain: () => {
       throw new Error('the firewall block does not run');
     },
+    // Where this agent judges no policy, no pod waits for it.
+    gate: () => Promise.resolve({}),
   };
 }
 

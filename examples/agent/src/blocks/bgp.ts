@@ -10,7 +10,18 @@ import {
   type BgpNodeConfig,
   type BgpPeerConfig,
 } from 'kube-router-sdk/routing';
-import { BehaviorSubject, combineLatest, map, Subject, type Observable, type Subscription } from 'rxjs';
+import {
+  BehaviorSubject,
+  combineLatest,
+  concat,
+  defer,
+  filter,
+  map,
+  of,
+  Subject,
+  type Observable,
+  type Subscription,
+} from 'rxjs';
 import type { PeerView } from '../admin/views.ts';
 import type { BlockContext } from './context.ts';
 import { externalExport, importPolicy, internalExport } from './policies.ts';
@@ -24,6 +35,8 @@ const RETRY_MS = 5_000;
 export interface BgpBlock {
   readonly learned$: Observable<KernelRouteChanges>;
   readonly issues: () => readonly Issue[];
+  /** Takes the context's new configuration: peers that differ are changed, the others keep their sessions. */
+  readonly reload: () => void;
   /** Opens sessions; call it when this node can carry what it announces. */
   readonly start: () => void;
 }
@@ -78,8 +91,9 @@ interface Policies {
 
 /** Wires the block. */
 export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
-  const { config, node, families, objects, log, metrics, providers } = context;
-  const { flags } = config;
+  const { node, families, objects, log, metrics, providers } = context;
+  // Read anew each time: a reload changes the configuration under running sessions.
+  const flags = () => context.config.flags;
   const nodes = objects.open('Node');
   const learned = new Subject<KernelRouteChanges>();
   const routes = new Map<string, KernelRoute>();
@@ -98,18 +112,19 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
   let timer: NodeJS.Timeout | undefined;
   let work: Promise<void> = Promise.resolve();
 
-  const serviceRanges = [
-    ...flags['service-cluster-ip-range'],
-    ...flags['service-external-ip-range'],
-    ...flags['loadbalancer-ip-range'],
-  ];
   const policiesFor = (bgp: BgpNodeConfig): Policies => {
-    const key = JSON.stringify([bgp.exportAttributes, bgp.importReject]);
+    const podCidrs = flags()['advertise-pod-cidr'];
+    const serviceRanges = [
+      ...flags()['service-cluster-ip-range'],
+      ...flags()['service-external-ip-range'],
+      ...flags()['loadbalancer-ip-range'],
+    ];
+    const key = JSON.stringify([bgp.exportAttributes, bgp.importReject, podCidrs, serviceRanges]);
     if (policies === undefined || key !== policyKey) {
       policyKey = key;
       policies = {
         imports: importPolicy(serviceRanges, bgp.importReject, inputs.isServiceAddress),
-        externalExport: externalExport(flags['advertise-pod-cidr'], bgp.exportAttributes),
+        externalExport: externalExport(podCidrs, bgp.exportAttributes),
       };
     }
     return policies;
@@ -120,10 +135,12 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
     for (const prefix of changes.removed) routes.delete(prefix);
     // What an earlier speaker learned and this one did not goes when this one's picture is complete.
     const gone = changes.synced ? [...before].filter((prefix) => !fresh.has(prefix) && routes.delete(prefix)) : [];
+    complete ||= changes.synced;
     learned.next(gone.length === 0 ? changes : { ...changes, removed: [...changes.removed, ...gone] });
     metrics?.add('kube_router_controller_bgp_advertisements_received', changes.changed.length + changes.removed.length);
   };
   let fresh = new Set<string>();
+  let complete = false;
 
   const open = async (bgp: BgpNodeConfig): Promise<void> => {
     const options = bgp.peers.map((peer) => peerOptions(peer, context, policiesFor(bgp)));
@@ -135,7 +152,7 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
       multipath: { ebgp: MULTIPATH, ibgp: MULTIPATH },
       hostName: node,
       ...(bgp.clusterId === undefined ? {} : { clusterId: bgp.clusterId }),
-      ...(flags['bgp-graceful-restart'] ? { syncTimeout: flags['bgp-graceful-restart-deferral-time'] / 1000 } : {}),
+      ...(flags()['bgp-graceful-restart'] ? { syncTimeout: flags()['bgp-graceful-restart-deferral-time'] / 1000 } : {}),
     });
     speaker = made;
     made.setAdvertisements(announced);
@@ -167,7 +184,7 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
     speaker = undefined;
     for (const subscription of subscriptions) subscription.unsubscribe();
     subscriptions = [];
-    await old?.close({ graceful: flags['bgp-graceful-restart'] });
+    await old?.close({ graceful: flags()['bgp-graceful-restart'] });
   };
 
   const issues = (): readonly Issue[] => [...(wanted?.issues ?? []), ...startIssue, ...advertisementIssues];
@@ -205,16 +222,16 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
     work = work.then(settle);
   };
 
-  const following = nodes.changes$.subscribe((batch) => {
-    if (!batch.synced) return;
+  const follow = (): void => {
     const { items } = nodes.snapshot();
-    wanted = peers({ node, nodes: items.values(), options: peersOptions(config, families) });
+    wanted = peers({ node, nodes: items.values(), options: peersOptions(context.config, families) });
     const self = items.get(node);
     const next = self === undefined ? [] : podAdvertisements(self, families);
     if (JSON.stringify(next) !== JSON.stringify(own$.value)) own$.next(next);
     publishIssues();
     schedule();
-  });
+  };
+  const following = nodes.changes$.pipe(filter(({ synced }) => synced)).subscribe(follow);
   const announcing = combineLatest([own$, inputs.vips$])
     .pipe(map(([own, vips]) => [...own, ...vips]))
     .subscribe((all) => {
@@ -260,6 +277,19 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
         1,
       ]),
     );
+    metrics.replace(
+      'kube_router_bgp_peer_prefixes',
+      (speaker?.peers() ?? []).flatMap(({ address, received }) => [
+        [{ address, direction: 'in' }, received],
+        [{ address, direction: 'out' }, speaker?.adjacent(address, 'out').length ?? 0],
+      ]),
+    );
+    metrics.replace(
+      'kube_router_bfd_up',
+      (speaker?.peers() ?? []).flatMap(({ address, bfd }) =>
+        bfd === undefined ? [] : [[{ address }, bfd === 'up' ? 1 : 0]],
+      ),
+    );
     const count = (family: string): number =>
       [...routes.keys()].filter((prefix) => prefix.includes(':') === (family === '6')).length;
     for (const family of ['4', '6']) metrics.set('kube_router_bgp_routes', count(family), { family });
@@ -270,8 +300,10 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
   });
 
   return {
-    learned$: learned,
+    // Whoever comes late begins with what has been learned so far.
+    learned$: defer(() => concat(of({ changed: [...routes.values()], removed: [], synced: complete }), learned)),
     issues,
+    reload: follow,
     start: () => {
       started = true;
       schedule();
@@ -309,6 +341,12 @@ function logEvent({ log, metrics }: BlockContext, event: SpeakerEvent): void {
       metrics?.add('kube_router_bgp_session_changes_total', 1, { address: event.peer, to: 'IDLE' });
       log.warn(fields, 'BGP session went down');
       break;
+    case 'bfd': {
+      const to = event.reason === 'BFD is up' ? 'UP' : 'DOWN';
+      metrics?.add('kube_router_bfd_session_changes_total', 1, { address: event.peer, to });
+      log.info(fields, 'BFD');
+      break;
+    }
     case 'rejected':
     case 'malformed':
     case 'max-prefixes':

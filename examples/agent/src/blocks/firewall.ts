@@ -2,34 +2,56 @@
  * NetworkPolicy on this node: pods, namespaces and policies into the compiler, its state into the kernel, questions to the
  * evaluator.
  */
-import { createFirewallTarget, createPolicyCompiler, evaluate, type Flow } from 'kube-router-sdk/firewall';
+import {
+  createFirewallTarget,
+  createPolicyCompiler,
+  evaluate,
+  type FirewallState,
+  type Flow,
+} from 'kube-router-sdk/firewall';
 import type { Issue } from 'kube-router-sdk/net';
 import { createFeed } from '../feed.ts';
 import { parsePortRange } from '../flags/services.ts';
 import { part, type Part } from '../part.ts';
 import { objectInput } from '../sources.ts';
 import { createCaptureRunner } from '../capture.ts';
+import { policyMetrics } from '../metrics/policies.ts';
+import { meterTools } from '../metrics/tools.ts';
 import type { BlockContext } from './context.ts';
+import { createPodGate } from './gate.ts';
+import { filter } from 'rxjs';
+
+/** How long the gate of pod start waits, in seconds: when nothing is said, and at most. */
+const GATE_SECONDS = 10;
+const MAX_GATE_SECONDS = 120;
 
 /** Wires the block. */
 export function wireFirewall(context: BlockContext): Part {
-  const { config, node, families, objects, providers } = context;
+  const { config, node, families, objects, providers, metrics } = context;
   const { flags } = config;
-  const runner = createCaptureRunner(context.runner);
+  const runner = createCaptureRunner(meterTools(context.runner, metrics));
   const pods = objects.open('Pod');
   const namespaces = objects.open('Namespace');
   const policies = objects.open('NetworkPolicy');
   const defaultDeny = flags['netpol-default-deny'];
   const compiler = createPolicyCompiler({ node, localPods: defaultDeny });
   let issues: readonly Issue[] = [];
+  let compiled: FirewallState | undefined;
   const update: typeof compiler.update = (changes) => {
+    const began = performance.now();
     const updated = compiler.update(changes);
-    issues = updated.issues;
+    metrics?.observe('kube_router_controller_policy_chains_sync_time', (performance.now() - began) / 1000);
+    ({ state: compiled, issues } = updated);
     return updated;
   };
   const feed = createFeed<ReturnType<typeof compiler.update>['state']>();
   feed.add(objectInput(namespaces), ({ changed }) => update({ namespaces: changed }));
-  feed.add(objectInput(pods), ({ changed }) => update({ pods: changed }));
+  const gate = createPodGate({
+    pods,
+    push: (changed) => feed.push(update({ pods: changed })),
+    passes$: context.state.passes$.pipe(filter(({ block }) => block === 'firewall')),
+  });
+  feed.add(objectInput(pods), ({ changed }) => update({ pods: gate.overlay(changed) }));
   feed.add(objectInput(policies), ({ changed }) => update({ policies: changed }));
   context.onClose(() => feed.close());
 
@@ -53,6 +75,15 @@ export function wireFirewall(context: BlockContext): Part {
       : {}),
   });
 
+  if (metrics !== undefined) {
+    policyMetrics({
+      metrics,
+      runner: context.runner,
+      families,
+      ...(flags['use-nftables-for-netpol'] ? {} : { flavour: context.flavour }),
+      state: () => compiled,
+    });
+  }
   providers.policies = () =>
     [...policies.snapshot().items].map(([policy, object]) => ({
       policy,
@@ -62,6 +93,10 @@ export function wireFirewall(context: BlockContext): Part {
       ],
       pods: [],
     }));
+  providers.gate = (query) => {
+    const wait = Math.min(Number(query.get('timeout') ?? GATE_SECONDS) || GATE_SECONDS, MAX_GATE_SECONDS);
+    return gate.admit(query.get('pod') ?? '', query.getAll('ip'), AbortSignal.timeout(wait * 1000));
+  };
   providers.explain = (query) => explainFlow(context, readFlow(query));
 
   return part({

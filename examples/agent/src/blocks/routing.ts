@@ -16,6 +16,7 @@ import { BehaviorSubject, filter, Subject, tap, type Observable } from 'rxjs';
 import { createFeed } from '../feed.ts';
 import { part, type Part } from '../part.ts';
 import { objectInput } from '../sources.ts';
+import { countRoutes } from '../metrics/routes.ts';
 import type { BlockContext } from './context.ts';
 
 /** What pod networking tells the others. */
@@ -103,7 +104,7 @@ export function wireRouting(context: BlockContext, learned$?: Observable<KernelR
     part: part({
       name: 'routing',
       desired$: feed.desired$,
-      target,
+      target: countRoutes(target, context.metrics),
       describe: (plan) =>
         Promise.resolve(
           render(plan, routingPrograms(context.flavour))

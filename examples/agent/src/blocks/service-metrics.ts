@@ -7,23 +7,34 @@ import type { Runner } from 'kube-router-sdk/kernel';
 import type { MetricName } from '../metrics/catalog.ts';
 import type { Labels, Metrics } from '../metrics/metrics.ts';
 
-/** Counters of one virtual server. */
+/** Counters of one virtual server, or of one of its endpoints. */
 export interface ServerCounters {
   readonly protocol: string;
   readonly address: string;
   readonly port: number;
+  /** `address:port` of the endpoint; absent: the virtual server itself. */
+  readonly endpoint?: string;
   /** Connections, packets in, packets out, bytes in, bytes out; or their rates. */
   readonly values: readonly number[];
 }
 
-/** Reads `ipvsadm -Ln --stats --exact` or `--rate`; marked services and real servers are left out. */
+/** Reads `ipvsadm -Ln --stats --exact` or `--rate`; marked services are left out. */
 export function parseCounters(text: string): readonly ServerCounters[] {
   const found: ServerCounters[] = [];
+  let server: Omit<ServerCounters, 'values'> | undefined;
   for (const line of text.split('\n')) {
-    const match = /^(TCP|UDP|SCTP)\s+(?:\[([0-9a-f:.]+)\]|([0-9.]+)):(\d+)\s+(\d[\d\s]*)$/.exec(line.trim());
+    const match = /^(TCP|UDP|SCTP|FWM|->)\s+(\S+)\s+(?:IPv6\s+)?(\d[\d\s]*)$/.exec(line.trim());
     if (match === null) continue;
-    const [, protocol = '', six, four = '', port, numbers = ''] = match;
-    found.push({ protocol, address: six ?? four, port: Number(port), values: numbers.trim().split(/\s+/).map(Number) });
+    const [, kind = '', place = '', numbers = ''] = match;
+    const values = numbers.trim().split(/\s+/).map(Number);
+    if (kind === '->') {
+      if (server !== undefined) found.push({ ...server, endpoint: place, values });
+      continue;
+    }
+    const colon = place.lastIndexOf(':');
+    const address = place.slice(0, colon).replaceAll(/^\[|\]$/g, '');
+    server = kind === 'FWM' ? undefined : { protocol: kind, address, port: Number(place.slice(colon + 1)) };
+    if (server !== undefined) found.push({ ...server, values });
   }
   return found;
 }
@@ -34,6 +45,12 @@ const STATS: readonly MetricName[] = [
   'kube_router_service_packets_out',
   'kube_router_service_bytes_in',
   'kube_router_service_bytes_out',
+];
+/** Of endpoints, by column of the counters. */
+const ENDPOINTS: readonly (readonly [MetricName, number])[] = [
+  ['kube_router_endpoint_connections_total', 0],
+  ['kube_router_endpoint_bytes_in_total', 3],
+  ['kube_router_endpoint_bytes_out_total', 4],
 ];
 const RATES: readonly MetricName[] = [
   'kube_router_service_cps',
@@ -70,8 +87,11 @@ export function serviceMetrics(
         [STATS, stats],
         [RATES, rates],
       ] as const) {
-        names.forEach((name, column) => metrics.replace(name, series(counters, owners, column)));
+        const servers = counters.filter(({ endpoint }) => endpoint === undefined);
+        names.forEach((name, column) => metrics.replace(name, series(servers, owners, column)));
       }
+      const endpoints = stats.filter(({ endpoint }) => endpoint !== undefined);
+      for (const [name, column] of ENDPOINTS) metrics.replace(name, series(endpoints, owners, column));
     } catch {
       // A scrape without service counters is better than none: the failure shows in the block's own metrics.
     }
@@ -84,7 +104,7 @@ function series(
   owners: ReadonlyMap<string, { readonly namespace: string; readonly name: string }>,
   column: number,
 ): (readonly [Labels, number])[] {
-  return counters.flatMap(({ protocol, address, port, values }) => {
+  return counters.flatMap(({ protocol, address, port, endpoint, values }) => {
     const owner = owners.get(`${protocol} ${address} ${port}`) ?? owners.get(`${protocol} node ${port}`);
     if (owner === undefined) return [];
     const labels = {
@@ -93,6 +113,7 @@ function series(
       service_vip: address,
       protocol: protocol.toLowerCase(),
       port: String(port),
+      ...(endpoint === undefined ? {} : { endpoint }),
     };
     return [[labels, values[column] ?? 0] as const];
   });

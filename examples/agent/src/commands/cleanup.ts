@@ -2,6 +2,7 @@
  * `cleanup`: the exact inverse of what was applied, from the record of it and from our own names; needs no running agent and
  * no API. Values are given back only where they are still ours. `--dry-run` lists what would be done.
  */
+import { rmSync } from 'node:fs';
 import { createRunner, openOwnership, type Ownership, type StreamingRunner } from 'kube-router-sdk/kernel';
 import { SdkError, type Family } from 'kube-router-sdk/net';
 import { askAgent } from '../admin/client.ts';
@@ -9,6 +10,14 @@ import { cleaners } from '../blocks/cleaners.ts';
 import type { BlockContext } from '../blocks/context.ts';
 import { iptablesFlavour } from '../wire.ts';
 import { createDryRunner } from '../capture.ts';
+import {
+  countFindings,
+  describeFindings,
+  findLeftovers,
+  removeOthers,
+  removeTables,
+  type TakeoverOptions,
+} from '../takeover/takeover.ts';
 import type { Outcome } from '../cli.ts';
 import type { Config } from '../config/load.ts';
 import { hasNetAdmin, nodeNameCandidates, noPrivilege, type Environment } from '../node.ts';
@@ -51,6 +60,7 @@ export async function cleanup(config: Config, env: Environment): Promise<Outcome
     const report: Report = { command: 'cleanup', node, ok: false, blocks: [], issues: [], errors: [noPrivilege] };
     return { report, exitCode: exitCodes.difference };
   }
+  if (flags['leave'] !== '') return leave(config, node, dryRun);
   if (!dryRun && (await askAgent(flags['run-dir'], '/status').catch(() => true)) !== undefined) {
     throw new SdkError('an agent is running on this node; stop it before cleaning up', { code: 'CONFLICT' });
   }
@@ -63,6 +73,14 @@ export async function cleanup(config: Config, env: Environment): Promise<Outcome
   if (ownership.damaged !== undefined) {
     errors.push(`the record of what was applied is damaged (${ownership.damaged}): what it alone knew stays`);
   }
+  // Rules of kube-router's go before the chains that they lead to, its sets after the chains that name them.
+  const adopted: TakeoverOptions = { runner: real, families: [4, 6], flavour };
+  const adopt = flags.adopt === 'kube-router';
+  const left = adopt
+    ? await findLeftovers(adopted, new Set(['firewall', 'ipvs', 'routing']))
+    : new Map<Family, never>();
+  const began = performance.now();
+  const troubles = adopt && !dryRun ? [...(await removeTables(adopted, left))] : [];
   for (const [name, clean] of cleaners(config)) {
     const started = performance.now();
     const dry = dryRun ? createDryRunner(real) : undefined;
@@ -94,6 +112,12 @@ export async function cleanup(config: Config, env: Environment): Promise<Outcome
       blocks.push({ name, changes: 0, remaining: 1, durationMs: Math.round(performance.now() - started) });
     }
   }
+  if (adopt) {
+    if (!dryRun && troubles.length === 0) troubles.push(...(await removeOthers(adopted, left)));
+    const lines = describeFindings(left);
+    if (dryRun) diff.push({ block: 'takeover', lines });
+    blocks.push(takeoverReport(countFindings(left), troubles, began));
+  }
   if (!dryRun) await ownership.compact();
   const ok = blocks.every((block) => block.remaining === 0);
   const report: Report = {
@@ -104,6 +128,41 @@ export async function cleanup(config: Config, env: Environment): Promise<Outcome
     issues: [],
     ...(errors.length === 0 ? {} : { errors }),
     ...(dryRun ? { diff } : {}),
+  };
+  return { report, exitCode: ok ? exitCodes.ok : exitCodes.difference };
+}
+
+function takeoverReport(
+  changes: number,
+  failures: readonly { readonly item: string; readonly error: Error }[],
+  began: number,
+): BlockReport {
+  return {
+    name: 'takeover',
+    changes,
+    remaining: failures.length,
+    durationMs: Math.round(performance.now() - began),
+    ...(failures.length === 0 ? {} : { failures: failures.map(({ item, error }) => ({ item, error: error.message })) }),
+  };
+}
+
+/** `--leave kube-router`: what kube-router, which runs here again, neither uses nor removes; the rest is its own by now. */
+async function leave(config: Config, node: string, dryRun: boolean): Promise<Outcome> {
+  const runner = createRunner();
+  const options: TakeoverOptions = { runner, families: [4, 6], flavour: await iptablesFlavour(config, runner), of: 'ours' };
+  const began = performance.now();
+  const found = await findLeftovers(options, new Set(['firewall', 'ipvs', 'routing']));
+  const troubles = dryRun ? [] : [...(await removeTables(options, found))];
+  if (!dryRun && troubles.length === 0) troubles.push(...(await removeOthers(options, found)));
+  const ok = troubles.length === 0;
+  if (ok && !dryRun) rmSync(ownershipPath(config.flags['run-dir']), { force: true });
+  const report: Report = {
+    command: 'cleanup',
+    node,
+    ok,
+    blocks: [takeoverReport(countFindings(found), troubles, began)],
+    issues: [],
+    ...(dryRun ? { diff: [{ block: 'takeover', lines: describeFindings(found) }] } : {}),
   };
   return { report, exitCode: ok ? exitCodes.ok : exitCodes.difference };
 }

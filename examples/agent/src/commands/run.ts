@@ -20,7 +20,9 @@ import { exitCodes, issueLine, type Report } from '../report.ts';
 import { createAgentState, type AgentState, type PassRecord } from '../state.ts';
 import { version } from '../version.ts';
 import { createRunner } from 'kube-router-sdk/kernel';
-import { assemble } from '../wire.ts';
+import { assemble, type Assembly } from '../wire.ts';
+import type { Reloadable } from '../config/reload.ts';
+import { followConfig } from './reload.ts';
 
 /** Blocks that must work before traffic is attracted, and how long they are waited for. */
 const CARRIERS: ReadonlySet<string> = new Set(['routing', 'ipvs', 'firewall']);
@@ -28,41 +30,77 @@ const CARRY_MS = 30_000;
 /** How long the start of one block is waited for before the next begins. */
 const FIRST_PASS_MS = 120_000;
 
-/** Runs the command; resolves when a signal has ended it. */
-export async function run(config: Config, env: Environment): Promise<Outcome> {
-  const { flags } = config;
+/** Runs the command; resolves when a signal has ended it. `load` reads the configuration again. */
+export async function run(first: Config, env: Environment, load: () => Config): Promise<Outcome> {
   const stop = new AbortController();
   const onSignal = (): void => stop.abort();
   process.once('SIGTERM', onSignal).once('SIGINT', onSignal);
-  const log = createLog({ verbosity: flags.v, quiet: false }, nodeNameCandidates(config, env)[0]);
-  for (const warning of config.warnings) log.warn(warning);
-  if (!flags['run-router'] && !flags['run-firewall'] && !flags['run-service-proxy'] && !flags['run-loadbalancer']) {
-    log.info('router, firewall, service proxy and allocator are all off: nothing to do');
-    return { exitCode: exitCodes.ok };
+  const log = createLog({ verbosity: first.flags.v, quiet: false }, nodeNameCandidates(first, env)[0]);
+  for (const warning of first.warnings) log.warn(warning);
+  for (let config: Config | undefined = first; config !== undefined;) {
+    const { flags } = config;
+    if (!flags['run-router'] && !flags['run-firewall'] && !flags['run-service-proxy'] && !flags['run-loadbalancer']) {
+      log.info('router, firewall, service proxy and allocator are all off: nothing to do');
+      return { exitCode: exitCodes.ok };
+    }
+    const missing = await preflight(flags, createRunner());
+    if (missing.length > 0) {
+      const report: Report = { command: 'run', node: '', ok: false, blocks: [], issues: [], errors: missing };
+      return { report, exitCode: exitCodes.difference };
+    }
+    config = await live(config, env, load, stop.signal, log);
   }
-  const missing = await preflight(flags, createRunner());
-  if (missing.length > 0) {
-    const report: Report = { command: 'run', node: '', ok: false, blocks: [], issues: [], errors: missing };
-    return { report, exitCode: exitCodes.difference };
-  }
+  log.info('stopped');
+  return { exitCode: exitCodes.ok };
+}
+
+/** One life of the agent: until the signal, or until a configuration asks for another, which is then returned. */
+async function live(
+  config: Config,
+  env: Environment,
+  load: () => Config,
+  stop: AbortSignal,
+  log: Log,
+): Promise<Config | undefined> {
+  const { flags } = config;
+  const over = new AbortController();
+  const signal = AbortSignal.any([stop, over.signal]);
+  let next: Config | undefined;
   const startedAt = Date.now();
   const state = createAgentState();
   const metrics = createMetrics();
   const servers: Server[] = [];
   const running = new Map<string, number>();
-  if (flags['health-port'] !== 0) {
-    servers.push(await openHealthServer(flags['health-addr'], flags['health-port'], { state, running: () => running }));
-  }
-  if (flags['metrics-port'] !== 0) {
-    servers.push(await openMetricsServer(flags['metrics-addr'], flags['metrics-port'], flags['metrics-path'], metrics));
-  }
-  log.info({ version, source: flags.manifests.length > 0 ? 'manifests' : 'api' }, 'starting');
-  const assembly = await assemble(config, env, { mode: 'run', state, metrics, log, signal: stop.signal });
-  const loops: Reconciler[] = [];
+  const loops = new Map<string, Reconciler>();
+  let assembly: Assembly | undefined;
+  let unfollow = (): void => undefined;
+  const begin = (part: Part): Reconciler => {
+    const target = watched(part, running);
+    const loop = reconcile(part.desired$, target, { resyncMs: part.resyncMs, drift$: driftOf(part, state) });
+    loops.set(part.name, loop);
+    loop.events$.subscribe((event) => {
+      state.setIssues(part.name, part.issues());
+      state.record(event);
+    });
+    return loop;
+  };
   try {
-    if (!stop.signal.aborted) {
+    if (flags['health-port'] !== 0) {
+      const inputs = { state, running: () => running };
+      servers.push(await openHealthServer(flags['health-addr'], flags['health-port'], inputs));
+    }
+    if (flags['metrics-port'] !== 0) {
+      servers.push(
+        await openMetricsServer(flags['metrics-addr'], flags['metrics-port'], flags['metrics-path'], metrics),
+      );
+    }
+    log.info({ version, source: flags.manifests.length > 0 ? 'manifests' : 'api' }, 'starting');
+    const made = (assembly = await assemble(config, env, { mode: 'run', state, metrics, log, signal }));
+    if (!signal.aborted) {
+      const { providers } = made;
       const admin: AdminOptions = {
-        views: createViews({ node: assembly.node(), startedAt, state, providers: assembly.providers }),
+        views: createViews({ node: made.node(), startedAt, state, providers }),
+        actions: new Map([['/gate', (query: URLSearchParams) => providers.gate(query)]]),
         page,
         events$: state.passes$.pipe(map((data) => ({ type: 'pass', data }))),
       };
@@ -71,40 +109,76 @@ export async function run(config: Config, env: Environment): Promise<Outcome> {
         servers.push(await openAdminPort(flags['admin-address'], flags['admin-port'], admin));
       }
       logState(log, state);
-      // Sessions open when this node can carry what it announces, or when it has tried for long enough.
-      const carrying = new Promise<void>((resolve) => {
-        const late = setTimeout(resolve, CARRY_MS);
-        late.unref();
-        state.passes$.subscribe(() => {
-          if (state.blocks().every(({ name, ready }) => ready || !CARRIERS.has(name))) resolve();
-        });
+      void carrying(state).then(() => {
+        if (!signal.aborted) made.start();
       });
-      void carrying.then(() => {
-        if (!stop.signal.aborted) assembly.start();
+      unfollow = followConfig(config, {
+        load,
+        log,
+        restart: (changed) => {
+          next = changed;
+          over.abort();
+        },
+        async apply(changed, blocks) {
+          for (const block of RELOAD_ORDER.filter((name) => blocks.has(name))) {
+            const gone = block === 'routing' ? ['routing', 'cni'] : [block];
+            for (const name of gone) await loops.get(name)?.close();
+            for (const part of await made.rewire(block, changed)) begin(part);
+          }
+        },
       });
-      const ended = aborted(stop.signal);
-      for (const part of assembly.parts) {
-        const loop = reconcile(part.desired$, part.target, { resyncMs: part.resyncMs, drift$: driftOf(part, state) });
-        loops.push(loop);
-        loop.events$.subscribe((event) => {
-          state.setIssues(part.name, part.issues());
-          state.record(event);
-        });
+      const ended = aborted(signal);
+      for (const part of made.parts) {
         // One after the other, for each inserts its rules first: policy, the last, ends up in front of what accepts.
-        await Promise.race([firstEvent(loop), ended]);
-        if (stop.signal.aborted) break;
+        await Promise.race([firstEvent(begin(part)), ended]);
+        if (signal.aborted) break;
       }
       await ended;
     }
-    log.info('stopping; the kernel keeps what it has');
+    log.info(
+      next === undefined ? 'stopping; the kernel keeps what it has' : 'starting over; the kernel keeps what it has',
+    );
   } finally {
-    await Promise.all(loops.map((loop) => loop.close()));
-    await assembly.close();
+    unfollow();
+    await Promise.all([...loops.values()].map((loop) => loop.close()));
+    await assembly?.close();
     await Promise.all(servers.map(closeServer));
     metrics.close();
   }
-  log.info('stopped');
-  return { exitCode: exitCodes.ok };
+  return next;
+}
+
+/** Who is listened to comes before who listens. */
+const RELOAD_ORDER: readonly Reloadable[] = ['log', 'ingress', 'bgp', 'routing', 'ipvs', 'firewall', 'loadbalancer'];
+
+/** Resolves when this node can carry what it announces, or has tried for long enough: sessions open then. */
+function carrying(state: AgentState): Promise<void> {
+  return new Promise((resolve) => {
+    const late = setTimeout(resolve, CARRY_MS);
+    late.unref();
+    state.passes$.subscribe(() => {
+      if (state.blocks().every(({ name, ready }) => ready || !CARRIERS.has(name))) resolve();
+    });
+  });
+}
+
+/** The same target; `running` knows since when it has been at work, which is how liveness sees a pass that never ends. */
+function watched({ name, target }: Part, running: Map<string, number>): Part['target'] {
+  const during = async <T>(work: () => Promise<T>): Promise<T> => {
+    running.set(name, Date.now());
+    try {
+      return await work();
+    } finally {
+      running.delete(name);
+    }
+  };
+  return {
+    name: target.name,
+    observe: (signal) => during(() => target.observe(signal)),
+    plan: (desired, observed, options) => target.plan(desired, observed, options),
+    size: (plan) => target.size(plan),
+    apply: (plan, signal) => during(() => target.apply(plan, signal)),
+  };
 }
 
 /** When a part's kernel state may have been changed: for the policy firewall also when its neighbours put rules in anew. */

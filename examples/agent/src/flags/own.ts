@@ -31,6 +31,12 @@ export const ownFlags = {
     'Adjacent bits of the connection mark by which flows that a changed policy no longer allows are cut; 0: they live on.',
     { metavar: 'mask', check: checkMask },
   ),
+  'ready-taint': text(
+    'kube-router.io/agent-not-ready',
+    'Taint taken off this Node after the first verified pass of every block; empty: none.',
+    { metavar: 'key' },
+  ),
+  'network-condition': bool(false, 'Report the Node condition NetworkUnavailable=False when every block is ready.'),
   'trust-netns-annotation': bool(
     false,
     'Enter the network namespace that the pod annotation kube-router.io/netns names.',
@@ -42,6 +48,9 @@ export const commandFlags = {
   watch: bool(false, 'status: print again at every change.'),
   'dry-run': bool(false, 'cleanup: list what would be removed.'),
   adopt: choice(['', 'kube-router'], '', 'cleanup: also remove what this other program left.', { metavar: 'program' }),
+  leave: choice(['', 'kube-router'], '', 'cleanup: only what this other program, running here again, does not use.', {
+    metavar: 'program',
+  }),
   from: text('', 'explain: source, namespace/pod or address.', { metavar: 'endpoint' }),
   to: text('', 'explain: destination, namespace/pod or address.', { metavar: 'endpoint' }),
   port: integer(0, [0, 65535], 'explain: destination port.', { metavar: 'port' }),

@@ -23,8 +23,8 @@ export interface Metrics {
   observe(name: MetricName, seconds: number, labels?: Labels): void;
   /** Replaces every series of a gauge or of a counter whose value the kernel counts. */
   replace(name: MetricName, series: Iterable<readonly [Labels, number]>): void;
-  /** Runs before every scrape. */
-  onScrape(collect: () => void | Promise<void>): void;
+  /** Runs before every scrape, until the returned function is called. */
+  onScrape(collect: () => void | Promise<void>): () => void;
   /** The page. */
   text(): Promise<string>;
   readonly contentType: string;
@@ -40,7 +40,7 @@ export function createMetrics(): Metrics {
     const Kind = type === 'gauge' ? Gauge : type === 'counter' ? Counter : Histogram;
     instruments.set(name, new Kind(options));
   }
-  const collectors: (() => void | Promise<void>)[] = [];
+  const collectors = new Set<() => void | Promise<void>>();
   const delay = monitorEventLoopDelay({ resolution: 20 });
   delay.enable();
   let cpu = 0;
@@ -53,7 +53,10 @@ export function createMetrics(): Metrics {
       instrument.reset();
       for (const [labels, value] of series) instrument.inc({ ...labels }, value);
     },
-    onScrape: (collect) => void collectors.push(collect),
+    onScrape(collect) {
+      collectors.add(collect);
+      return () => void collectors.delete(collect);
+    },
     async text() {
       for (const collect of collectors) await collect();
       return registry.metrics();
@@ -82,7 +85,7 @@ export function createMetrics(): Metrics {
 /** Which of kube-router's histograms a block's pass also feeds. */
 const passTimes: Readonly<Record<string, readonly MetricName[]>> = {
   ipvs: ['kube_router_controller_ipvs_services_sync_time'],
-  firewall: ['kube_router_controller_iptables_sync_time', 'kube_router_controller_policy_chains_sync_time'],
+  firewall: ['kube_router_controller_iptables_sync_time'],
   routing: ['kube_router_controller_routes_sync_time', 'kube_router_host_routes_sync_time'],
 };
 
@@ -100,7 +103,7 @@ export function measureState(metrics: Metrics, state: AgentState): () => void {
     if (pass.error !== undefined) metrics.add('kube_router_block_failures_total', 1, { ...labels, reason: 'pass' });
     metrics.set('kube_router_block_remaining', pass.remaining, labels);
   });
-  metrics.onScrape(() => {
+  const forget = metrics.onScrape(() => {
     for (const block of state.blocks())
       metrics.set('kube_router_block_ready', block.ready ? 1 : 0, { block: block.name });
     const kinds = new Map<string, number>();
@@ -113,7 +116,10 @@ export function measureState(metrics: Metrics, state: AgentState): () => void {
       [...kinds].map(([kind, count]) => [{ kind }, count] as const),
     );
   });
-  return () => passes.unsubscribe();
+  return () => {
+    passes.unsubscribe();
+    forget();
+  };
 }
 
 /** Opens the Prometheus page. */

@@ -1,0 +1,81 @@
+/**
+ * Packets that each policy let through and that each isolated class of pods refused, read from the rules' own counters at the
+ * scrape. A rule names the policy that it comes from; a refusal has no policy but those that select the pod.
+ */
+import type { FirewallState } from 'kube-router-sdk/firewall';
+import type { Runner } from 'kube-router-sdk/kernel';
+import type { Family } from 'kube-router-sdk/net';
+import type { Labels, Metrics } from './metrics.ts';
+
+/** Counters of one rule of a class chain. */
+export interface RuleCounter {
+  readonly chain: string;
+  /** `namespace/name` of an allowing rule's policy; absent: the refusal at the end. */
+  readonly policy?: string;
+  readonly packets: number;
+}
+
+/** Reads `iptables-save -c -t filter`. */
+export function parsePolicyCounters(text: string): readonly RuleCounter[] {
+  const found: RuleCounter[] = [];
+  for (const line of text.split('\n')) {
+    const match = /^\[(\d+):\d+\] -A (KUBE-NWPLCY-[A-Z2-7]{16}) (.*)$/.exec(line);
+    if (match === null) continue;
+    const [, packets = '0', chain = '', rule = ''] = match;
+    const policy = /--comment "?([^"\s]+)"? -j RETURN$/.exec(rule)?.[1];
+    if (policy !== undefined) found.push({ chain, policy, packets: Number(packets) });
+    else if (/^-g KUBE-NWPLCY-REJECT$/.test(rule)) found.push({ chain, packets: Number(packets) });
+  }
+  return found;
+}
+
+/** What {@link policyMetrics} reads. */
+export interface PolicyMetricsOptions {
+  readonly metrics: Metrics;
+  readonly runner: Runner;
+  readonly families: readonly Family[];
+  /** Suffix of the iptables programs; absent where another backend is in force and has no such counters. */
+  readonly flavour?: 'legacy' | 'nft' | 'system';
+  readonly state: () => FirewallState | undefined;
+}
+
+/** Fills the policy metrics before every scrape. */
+export function policyMetrics({ metrics, runner, families, flavour, state }: PolicyMetricsOptions): void {
+  metrics.onScrape(async () => {
+    const now = state();
+    if (now === undefined) return;
+    const all = [now.families[4], now.families[6]];
+    const count = (of: (one: (typeof all)[number]) => number): number => all.reduce((sum, one) => sum + of(one), 0);
+    metrics.set(
+      'kube_router_controller_policy_chains',
+      count(({ chains }) => chains.size),
+    );
+    metrics.set(
+      'kube_router_controller_policy_ipsets',
+      count(({ sets }) => sets.size),
+    );
+    if (flavour === undefined) return;
+    const sums = new Map<string, { labels: Labels; packets: number }>();
+    const add = (labels: Labels, packets: number): void => {
+      const key = JSON.stringify(labels);
+      const sum = sums.get(key) ?? { labels, packets: 0 };
+      sum.packets += packets;
+      sums.set(key, sum);
+    };
+    for (const family of families) {
+      const file = `${family === 4 ? 'iptables' : 'ip6tables'}${flavour === 'system' ? '' : `-${flavour}`}-save`;
+      const read = await runner.run({ file, args: ['-c', '-t', 'filter'] }).catch(() => undefined);
+      for (const { chain: name, policy, packets } of parsePolicyCounters(read?.stdout ?? '')) {
+        const chain = now.families[family].chains.get(name);
+        if (chain?.kind !== 'class') continue;
+        const { direction } = chain;
+        if (policy !== undefined) add({ policy, direction, verdict: 'allowed' }, packets);
+        else for (const selecting of chain.policies) add({ policy: selecting, direction, verdict: 'refused' }, packets);
+      }
+    }
+    metrics.replace(
+      'kube_router_policy_packets_total',
+      [...sums.values()].map(({ labels, packets }) => [labels, packets] as const),
+    );
+  });
+}
