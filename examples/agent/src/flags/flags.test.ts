@@ -1,113 +1,12 @@
 /**
  * The flag table against kube-router's: 79 names, each with its default, one accepted and one refused input.
- * The table below is the contract, written by hand; the code under test never produces it.
+ * The table is contract/flags.ts, written by hand; the code under test never produces it.
  */
 import { describe, expect, test } from 'vitest';
+import { companions, flagContract as contract, MINUTE } from '../../contract/flags.ts';
 import { loadConfig } from '../config/load.ts';
 import { helpText, parseCommandLine } from './command-line.ts';
-import { flagNames, flagSpec, type FlagName, type FlagValues } from './table.ts';
-
-const MINUTE = 60_000;
-const HOUR = 60 * MINUTE;
-
-/** name, default, accepted text, its value, refused text. Deviations from kube-router's default are marked. */
-const contract: readonly (readonly [FlagName, unknown, string, unknown, string])[] = [
-  ['kubeconfig', '', '/etc/kubeconfig', '/etc/kubeconfig', 'no value'],
-  ['master', '', 'https://10.0.0.1:6443', 'https://10.0.0.1:6443', '10.0.0.1:6443'],
-  ['hostname-override', '', 'worker-1', 'worker-1', 'Worker_1'],
-  ['cache-sync-timeout', MINUTE, '90s', 90_000, '90'],
-  ['cleanup-config', false, 'true', true, 'yes'],
-  [
-    'runtime-endpoint',
-    '',
-    'unix:///run/containerd/containerd.sock',
-    'unix:///run/containerd/containerd.sock',
-    'tcp://1',
-  ],
-  ['enable-pprof', false, 'true', true, 'on'],
-  ['v', 0, '3', 3, 'three'],
-  ['version', false, 'true', true, '2'],
-  ['help', false, 'true', true, '2'],
-  ['enable-ipv4', true, 'T', true, 'maybe'],
-  ['enable-ipv6', false, '1', true, 'maybe'],
-  ['run-router', true, 'false', false, 'maybe'],
-  ['run-firewall', true, 'f', false, 'maybe'],
-  ['run-service-proxy', true, '0', false, 'maybe'],
-  ['run-loadbalancer', false, 'TRUE', true, 'maybe'],
-  ['health-addr', '', '127.0.0.1', '127.0.0.1', '127.1'],
-  ['health-port', 20244, '0', 0, '65536'],
-  ['metrics-addr', '', '::1', '::1', 'localhost'],
-  ['metrics-port', 0, '8080', 8080, '65535'],
-  ['metrics-path', '/metrics', '/m', '/m', 'metrics'],
-  ['ipvs-sync-period', 5 * MINUTE, '1h30m', 90 * MINUTE, '5 minutes'],
-  // Deviation: kube-router cuts connections at once by default.
-  ['ipvs-graceful-termination', true, 'false', false, 'maybe'],
-  ['ipvs-graceful-period', 30_000, '1.5s', 1500, '-1s'],
-  ['ipvs-permit-all', true, 'false', false, 'maybe'],
-  ['excluded-cidrs', [], '10.1.0.0/16,10.2.0.0/16', ['10.1.0.0/16', '10.2.0.0/16'], '10.1.0.0'],
-  ['hairpin-mode', false, 'true', true, 'maybe'],
-  ['masquerade-all', false, 'true', true, 'maybe'],
-  ['nodeport-bindon-all-ip', false, 'true', true, 'maybe'],
-  ['service-cluster-ip-range', ['10.96.0.0/12'], '172.16.0.0/16', ['172.16.0.0/16'], '10.0.0.0/8,11.0.0.0/8,fd00::/8'],
-  ['service-external-ip-range', [], '1.2.3.0/24', ['1.2.3.0/24'], '1.2.3.0/33'],
-  ['loadbalancer-ip-range', [], '1.2.3.4/24', ['1.2.3.0/24'], '010.0.0.0/8'],
-  ['strict-external-ip-validation', true, 'false', false, 'maybe'],
-  ['service-node-port-range', '30000-32767', '30000:31000', '30000:31000', '32767-30000'],
-  ['service-tcp-timeout', 0, '2h', 2 * HOUR, 'long'],
-  ['service-tcpfin-timeout', 0, '2m', 2 * MINUTE, '-2m'],
-  ['service-udp-timeout', 0, '300ms', 300, '1d'],
-  ['iptables-sync-period', 5 * MINUTE, '1m', MINUTE, '0s'],
-  ['netpol-default-deny', false, 'true', true, 'maybe'],
-  ['use-nftables-for-netpol', false, 'true', true, 'maybe'],
-  ['loadbalancer-default-class', true, 'false', false, 'maybe'],
-  ['loadbalancer-sync-period', MINUTE, '30s', 30_000, '0s'],
-  ['routes-sync-period', 5 * MINUTE, '1m', MINUTE, '0s'],
-  ['injected-routes-sync-period', MINUTE, '15s', 15_000, '1'],
-  ['enable-cni', true, 'false', false, 'maybe'],
-  ['auto-mtu', true, 'false', false, 'maybe'],
-  ['enable-overlay', true, 'false', false, 'maybe'],
-  ['overlay-type', 'subnet', 'full', 'full', 'mesh'],
-  ['overlay-encap', 'ipip', 'fou', 'fou', 'gre'],
-  ['overlay-encap-port', 5555, '6000', 6000, '1023'],
-  ['enable-pod-egress', true, 'false', false, 'maybe'],
-  ['disable-source-dest-check', true, 'false', false, 'maybe'],
-  ['override-nexthop', false, 'true', true, 'maybe'],
-  ['advertise-cluster-ip', false, 'true', true, 'maybe'],
-  ['advertise-external-ip', false, 'true', true, 'maybe'],
-  ['advertise-loadbalancer-ip', false, 'true', true, 'maybe'],
-  ['advertise-pod-cidr', true, 'false', false, 'maybe'],
-  ['cluster-asn', 0, '64512', 64512, '64511'],
-  ['nodes-full-mesh', true, 'false', false, 'maybe'],
-  ['enable-ibgp', true, 'false', false, 'maybe'],
-  ['bgp-port', 179, '1790', 1790, '0'],
-  ['bgp-holdtime', 90_000, '18h12m16s', 65_536_000, '2s'],
-  ['bgp-graceful-restart', false, 'true', true, 'maybe'],
-  ['bgp-graceful-restart-time', 90_000, '4095s', 4_095_000, '4096s'],
-  ['bgp-graceful-restart-deferral-time', 360_000, '18h', 18 * HOUR, '18h1s'],
-  ['router-id', '', 'generate', 'generate', 'fd00::1'],
-  ['peer-router-ips', [], '10.0.0.1,fd00:0::1', ['10.0.0.1', 'fd00::1'], '10.0.0.256'],
-  ['peer-router-asns', [], '65000,4200000000', [65000, 4200000000], '23456'],
-  ['peer-router-ports', [], '179,1790', [179, 1790], '0'],
-  ['peer-router-passwords', [], 'U2VjcmV0,', ['U2VjcmV0', ''], 'not base64'],
-  ['peer-router-passwords-file', '', '/etc/bgp', '/etc/bgp', 'no value'],
-  ['peer-router-multihop-ttl', 0, '2', 2, '256'],
-  ['gobgp-admin-address', '127.0.0.1', '::1', '::1', 'any'],
-  ['gobgp-admin-port', 50051, '0', 0, 'grpc'],
-  ['enable-bfd', false, 'true', true, 'maybe'],
-  ['bfd-port', 3784, '4784', 4784, '0'],
-  ['bfd-detection-multiplier', 3, '255', 255, '256'],
-  ['bfd-desired-min-tx-interval', 1000, '50', 50, '0'],
-  ['bfd-required-min-rx-interval', 1000, '50', 50, '1s'],
-];
-
-/** Values that only make sense beside another flag's. */
-const companions: Partial<Record<FlagName, readonly string[]>> = {
-  'peer-router-ips': ['--peer-router-asns=65000,65001'],
-  'peer-router-asns': ['--peer-router-ips=10.0.0.1,10.0.0.2'],
-  'peer-router-passwords-file': ['--peer-router-ips=10.0.0.1', '--peer-router-asns=65000'],
-  'peer-router-ports': ['--peer-router-ips=10.0.0.1,10.0.0.2', '--peer-router-asns=65000,65001'],
-  'peer-router-passwords': ['--peer-router-ips=10.0.0.1,10.0.0.2', '--peer-router-asns=65000,65001'],
-};
+import { flagNames, flagSpec, type FlagValues } from './table.ts';
 
 const load = (argv: readonly string[], env: Record<string, string> = {}): FlagValues =>
   loadConfig(parseCommandLine(argv), { env, readFile: () => 'U2VjcmV0' }).flags;

@@ -2,46 +2,10 @@
  * Names and labels of kube-router's metrics, written by hand, against the page that the agent serves.
  */
 import { describe, expect, test } from 'vitest';
+import { metricContract as contract } from '../../contract/metrics.ts';
 import { createAgentState } from '../state.ts';
 import { catalog, compatible } from './catalog.ts';
 import { createMetrics, measureState } from './metrics.ts';
-
-const service = 'svc_namespace service_name service_vip protocol port';
-const contract: readonly (readonly [string, string, string])[] = [
-  ['build_info', 'gauge', 'goversion version'],
-  ['bgp_peer_info', 'gauge', 'address type asn state'],
-  ['controller_bgp_advertisements_received', 'counter', ''],
-  ['controller_bgp_advertisements_sent', 'counter', 'type'],
-  ['controller_bgp_internal_peers_sync_time', 'histogram', ''],
-  ['controller_routes_sync_time', 'histogram', ''],
-  ['host_routes_sync_time', 'histogram', ''],
-  ['host_routes_synced', 'gauge', ''],
-  ['host_routes_added', 'counter', ''],
-  ['host_routes_removed', 'counter', ''],
-  ['controller_iptables_sync_time', 'histogram', ''],
-  ['controller_iptables_v4_save_time', 'histogram', ''],
-  ['controller_iptables_v6_save_time', 'histogram', ''],
-  ['controller_iptables_v4_restore_time', 'histogram', ''],
-  ['controller_iptables_v6_restore_time', 'histogram', ''],
-  ['controller_policy_chains_sync_time', 'histogram', ''],
-  ['controller_policy_ipset_v4_restore_time', 'histogram', ''],
-  ['controller_policy_ipset_v6_restore_time', 'histogram', ''],
-  ['controller_policy_chains', 'gauge', ''],
-  ['controller_policy_ipsets', 'gauge', ''],
-  ['controller_ipvs_services_sync_time', 'histogram', ''],
-  ['controller_ipvs_services', 'gauge', ''],
-  ['controller_ipvs_metrics_export_time', 'histogram', ''],
-  ['service_total_connections', 'counter', service],
-  ['service_packets_in', 'counter', service],
-  ['service_packets_out', 'counter', service],
-  ['service_bytes_in', 'counter', service],
-  ['service_bytes_out', 'counter', service],
-  ['service_pps_in', 'gauge', service],
-  ['service_pps_out', 'gauge', service],
-  ['service_cps', 'gauge', service],
-  ['service_bps_in', 'gauge', service],
-  ['service_bps_out', 'gauge', service],
-];
 
 test('no name is missing and none is invented', () => {
   expect(Object.keys(compatible).sort()).toEqual(contract.map(([name]) => `kube_router_${name}`).sort());
