@@ -134,7 +134,7 @@ describe('an agent and its API', () => {
 });
 
 describe('a new configuration while it runs', () => {
-  const range = (): boolean => rules().includes('--dports 31000:31999');
+  const range = (): boolean => rules().includes('--dport 31000:31999');
   test('a changed file is taken; a bad one is refused and the old one stays', async () => {
     expect(range()).toBe(false);
     writeFileSync(config(), 'service-node-port-range: 31000-31999\n');
@@ -148,7 +148,7 @@ describe('a new configuration while it runs', () => {
     const process = node.agent;
     writeFileSync(config(), 'service-node-port-range: 30000-32767\n');
     process?.kill('SIGHUP');
-    await until('the old range', () => rules().includes('--dports 30000:32767'));
+    await until('the old range', () => rules().includes('--dport 30000:32767'));
     expect(node.log.match(/BGP started/g)).toHaveLength(1);
     expect(process?.exitCode).toBeNull();
   });

@@ -111,6 +111,8 @@ export async function createAgentNetns(kubeconfig: (text: string) => string = (t
   sh('ip', 'link', 'set', here, 'up');
   const inside = (...args: string[]): string => sh('ip', 'netns', 'exec', id, ...args);
   inside('ip', 'link', 'set', 'lo', 'up');
+  // No link-local address, which would appear a while later.
+  inside('ip', 'link', 'set', 'eth0', 'addrgenmode', 'none');
   inside('ip', 'link', 'set', 'eth0', 'up');
   inside('ip', 'addr', 'add', `${own}/30`, 'dev', 'eth0');
   inside('ip', 'route', 'add', 'default', 'via', gate);

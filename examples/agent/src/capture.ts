@@ -46,12 +46,17 @@ export function createCaptureRunner(runner: StreamingRunner): CaptureRunner {
 
 /**
  * A runner for a process that may not look at the kernel: every question is answered as an empty kernel would, so that a plan
- * shows everything that would be made.
+ * shows everything that would be made. The machine's own interfaces are for everyone to see, and the plan depends on them.
  */
-export function createEmptyKernelRunner(): StreamingRunner {
+export function createEmptyKernelRunner(real: StreamingRunner): StreamingRunner {
   return {
-    run: ({ args }) =>
-      Promise.resolve(args.some((word) => word === '-j' || word === '-json') ? { ...nothing, stdout: '[]' } : nothing),
+    run(command, options) {
+      const { file, args } = command;
+      if (file === 'ip' && args.join(' ') === '-j -d addr show') return real.run(command, options);
+      const json = args.some((word) => word === '-j' || word === '-json');
+      const stdout = !json ? '' : file === 'nft' ? '{"nftables":[]}' : '[]';
+      return Promise.resolve({ ...nothing, stdout });
+    },
     start: () => Promise.reject(new Error('an empty kernel has nothing to watch')),
   };
 }

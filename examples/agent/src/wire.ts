@@ -89,7 +89,15 @@ export async function openObjects(
   const objects = log === undefined || connection === undefined ? real : behindSnapshot(config, real, log);
   const sources = kinds.map((kind) => ({ kind, source: objects.open(kind) }));
   const reasons = new Map<ObjectKind, string>();
-  for (const { kind, source } of sources) source.state$.subscribe((state) => void reasons.set(kind, state.reason));
+  // The reason before the last one as well: after a failure comes a wait, which has a reason of its own.
+  for (const { kind, source } of sources) {
+    let before = '';
+    source.state$.subscribe(({ reason }) => {
+      const both = [before, reason].filter((one) => one !== '');
+      reasons.set(kind, reason === '' ? '' : [...new Set(both)].join('; '));
+      before = reason;
+    });
+  }
   return {
     objects,
     ...(connection === undefined ? {} : { connection }),
@@ -152,7 +160,7 @@ export async function assemble(config: Config, env: Environment, options: Assemb
   const signal = options.signal ?? AbortSignal.timeout(flags['cache-sync-timeout']);
   const node = await findNode(config, env, objects, signal);
   const log = options.log ?? createLog({ verbosity: flags.v, quiet: options.mode !== 'run' }, node);
-  const runner: StreamingRunner = options.emptyKernel === true ? createEmptyKernelRunner() : createRunner();
+  const runner: StreamingRunner = options.emptyKernel === true ? createEmptyKernelRunner(createRunner()) : createRunner();
   const ownership = await openOwnership({ path: ownershipPath(flags['run-dir']) });
   const flavour = options.emptyKernel === true ? 'system' : await iptablesFlavour(config, runner);
   const { metrics } = options;

@@ -28,6 +28,9 @@ export interface RoutingBlock {
   readonly refreshUnderlay: () => Promise<void>;
 }
 
+/** A plan for a node that this machine is not: one interface, and every other node on its link. */
+const ELSEWHERE: Underlay = { interface: 'eth0', mtu: 1500, subnets: ['0.0.0.0/0', '::/0'] };
+
 /** Wires the block; `learned$` are the routes of BGP, absent where none is spoken. */
 export function wireRouting(context: BlockContext, learned$?: Observable<KernelRouteChanges>): RoutingBlock {
   const { config, node, families, objects, runner } = context;
@@ -60,7 +63,8 @@ export function wireRouting(context: BlockContext, learned$?: Observable<KernelR
   const refreshUnderlay = async (): Promise<void> => {
     const own = nodes.snapshot().items.get(node);
     try {
-      underlay.next(own === undefined ? undefined : await readUnderlay({ runner, node: own }));
+      const found = own === undefined ? undefined : await readUnderlay({ runner, node: own });
+      underlay.next(found ?? (own !== undefined && context.mode === 'plan' ? ELSEWHERE : undefined));
     } catch (error) {
       context.log.warn({ block: 'routing', error: (error as Error).message }, "this node's interfaces cannot be read");
       underlay.next(undefined);
