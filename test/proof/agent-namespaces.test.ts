@@ -3,7 +3,8 @@
  * and then it itself are gone, how it takes a new configuration while it runs, how it gates the start of pods, what it listens
  * on, whom its page refuses, and what it leaves at SIGTERM.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -162,7 +163,7 @@ describe('a new configuration while it runs', () => {
 });
 
 describe('the gate of pod start', () => {
-  const plugin = (pod: string, ips: string[], extra: object = {}) => {
+  const plugin = async (pod: string, ips: string[], extra: object = {}) => {
     const result = {
       cniVersion: '1.0.0',
       interfaces: [{ name: 'eth0', sandbox: '/x' }],
@@ -176,15 +177,20 @@ describe('the gate of pod start', () => {
       prevResult: result,
       ...extra,
     };
-    return spawnSync('sh', [gatePlugin], {
-      input: JSON.stringify(input),
-      encoding: 'utf8',
+    const child = spawn('sh', [gatePlugin], {
+      stdio: ['pipe', 'pipe', 'inherit'],
       env: {
         PATH: process.env['PATH'],
         CNI_COMMAND: 'ADD',
         CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=${pod}`,
       },
     });
+    let stdout = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    child.stdin.end(JSON.stringify(input));
+    // Not synchronously: the API server that the agent asks lives in this process.
+    const [status] = (await once(child, 'close')) as [number];
+    return { status, stdout };
   };
   const pending = (name: string) => ({
     apiVersion: 'v1',
@@ -193,24 +199,24 @@ describe('the gate of pod start', () => {
     spec: { nodeName: 'node1', containers: [] },
     status: { phase: 'Pending' },
   });
-  test('ADD ends when the rules of the pod are in, with the result of the plugin before', () => {
+  test('ADD ends when the rules of the pod are in, with the result of the plugin before', async () => {
     node.server.apply(pending('late'));
     expect(node.inside('ipset', 'save')).not.toContain('10.77.1.9');
-    const { status, stdout, stderr } = plugin('late', ['10.77.1.9/24']);
-    expect(status, stdout + stderr).toBe(0);
+    const { status, stdout } = await plugin('late', ['10.77.1.9/24']);
+    expect(status, stdout).toBe(0);
     // At that moment, not a while later.
     expect(node.inside('ipset', 'save')).toContain('10.77.1.9');
     expect(JSON.parse(stdout)).toMatchObject({ ips: [{ address: '10.77.1.9/24' }] });
   });
-  test('a pod that the API does not know is held, and refused in time', () => {
-    const { status, stdout } = plugin('nobody', ['10.77.1.10/24'], { timeoutSeconds: 2 });
+  test('a pod that the API does not know is held, and refused in time', async () => {
+    const { status, stdout } = await plugin('nobody', ['10.77.1.10/24'], { timeoutSeconds: 2 });
     expect(status).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject({ code: 11, msg: expect.stringContaining('default/nobody') as string });
   });
-  test('without an agent pods do not start, unless that is asked for', () => {
+  test('without an agent pods do not start, unless that is asked for', async () => {
     const nowhere = { socket: `${node.folder}/none.sock`, timeoutSeconds: 1 };
-    expect(plugin('late', ['10.77.1.9/24'], nowhere).status).toBe(1);
-    expect(plugin('late', ['10.77.1.9/24'], { ...nowhere, failOpen: true }).status).toBe(0);
+    expect((await plugin('late', ['10.77.1.9/24'], nowhere)).status).toBe(1);
+    expect((await plugin('late', ['10.77.1.9/24'], { ...nowhere, failOpen: true })).status).toBe(0);
   });
 });
 
@@ -239,9 +245,9 @@ describe('ends', () => {
     const before = rules();
     // `ip netns exec` has become the agent: the signal reaches it.
     node.agent?.kill('SIGTERM');
-    expect(await node.ended()).toBe(0);
+    expect(await node.ended(), `${node.agent?.signalCode} ${node.log.slice(-1500)}`).toBe(0);
     expect(rules()).toBe(before);
-    const cleanup = node.call('cleanup', '--output=json');
+    const cleanup = await node.call('cleanup', '--output=json');
     expect(cleanup.status, cleanup.stdout + cleanup.stderr).toBe(0);
     expect(rules()).not.toContain('KUBE-');
     expect(node.inside('ipset', 'list', '-n')).toBe('');

@@ -47,10 +47,10 @@ test('run, with passwords by flag', async () => {
   node.start(...flags());
   await node.ready();
   await until('a snapshot', () => readdirSync(`${node.folder}/state`).includes('snapshot.json'));
-  seen.set('plan', node.call('plan', ...flags()).stdout);
-  seen.set('plan json', node.call('plan', '--output=json', ...flags()).stdout);
-  seen.set('status', node.call('status').stdout);
-  seen.set('status json', node.call('status', '--output=json').stdout);
+  seen.set('plan', (await node.call('plan', ...flags())).stdout);
+  seen.set('plan json', (await node.call('plan', '--output=json', ...flags())).stdout);
+  seen.set('status', (await node.call('status')).stdout);
+  seen.set('status json', (await node.call('status', '--output=json')).stdout);
   seen.set('metrics', node.get(9100, '/metrics'));
   for (const view of ['status', 'peers', 'routes', 'advertisements', 'issues', 'passes', 'policies', 'services'])
     seen.set(`view ${view}`, node.get(9101, `/api/${view}`));
@@ -68,14 +68,14 @@ test('run, with passwords by file and by annotation', async () => {
   seen.set('peers of the annotation', node.get(9101, '/api/peers'));
   node.agent?.kill('SIGTERM');
   await node.ended();
-  const bad = node.call(
+  const bad = await node.call(
     'plan',
     '--peer-router-ips=198.18.255.9',
     '--peer-router-asns=1,2',
     `--peer-router-passwords-file=${node.folder}/passwords`,
   );
   seen.set('refused', bad.stdout + bad.stderr);
-  const wrong = node.call('plan', `--peer-router-passwords=${secrets.flag}!`);
+  const wrong = await node.call('plan', `--peer-router-passwords=${secrets.flag}!`);
   seen.set('refused password', wrong.stdout + wrong.stderr);
   expect(bad.status).toBe(2);
   expect(wrong.status).toBe(2);
@@ -89,7 +89,7 @@ test('a crash', async () => {
   node.agent?.kill('SIGABRT');
   await node.ended();
   seen.set('crash', node.log.slice(before));
-  const crashed = node.call('run', ...flags(), '--health-addr=203.0.113.77');
+  const crashed = await node.call('run', ...flags(), '--health-addr=203.0.113.77');
   expect(crashed.status).toBe(1);
   seen.set('fatal', crashed.stdout + crashed.stderr);
 }, 180_000);
@@ -102,7 +102,7 @@ test('nowhere to be found', () => {
     }
   }
   expect([...seen.keys()]).toContain('snapshot.json');
-  expect([...seen.keys()]).toContain('owned.json');
+  expect([...seen.keys()].some((name) => name.startsWith('owned.json'))).toBe(true);
   expect(seen.get('log')?.length).toBeGreaterThan(5000);
   const found = [...seen].flatMap(([place, text]) =>
     Object.entries(secrets)

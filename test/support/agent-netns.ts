@@ -2,7 +2,8 @@
  * The built agent in a network namespace of its own on the machine's kernel, against the test API server: routing, policy, BGP
  * and everything around them, without IPVS, which the machine need not have.
  */
-import { spawn, spawnSync, type ChildProcess, type SpawnSyncReturns } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,13 +36,30 @@ export interface AgentNetns {
   start(...flags: string[]): void;
   /** Waits for the agent's end and returns its exit code. */
   ended(): Promise<number | null>;
-  /** Another command of the agent. */
-  call(...args: string[]): SpawnSyncReturns<string>;
+  /** Another command of the agent; asynchronous, for the API that it asks lives in this process. */
+  call(...args: string[]): Promise<Called>;
   get(port: number, path: string, ...curl: string[]): string;
   ready(ms?: number): Promise<void>;
   /** The filter table without counters. */
   rules(): string;
   close(): Promise<void>;
+}
+
+/** What a command said. */
+export interface Called {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program to its end, at most two minutes. */
+export async function call(file: string, args: readonly string[]): Promise<Called> {
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: 120_000 });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const [status] = (await once(child, 'close')) as [number | null];
+  return { status, stdout, stderr };
 }
 
 /** Runs a program. @throws Error with what it said */
@@ -156,11 +174,7 @@ export async function createAgentNetns(kubeconfig: (text: string) => string = (t
       if (child === undefined || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
       return new Promise((resolve) => child.once('exit', (code) => resolve(code)));
     },
-    call: (...args) =>
-      spawnSync('ip', ['netns', 'exec', id, agentNode, agentMain, ...args, ...flags], {
-        encoding: 'utf8',
-        timeout: 120_000,
-      }),
+    call: (...args) => call('ip', ['netns', 'exec', id, agentNode, agentMain, ...args, ...flags]),
     get: (port_, path, ...curl) => inside('curl', '-s', '--max-time', '5', ...curl, `http://127.0.0.1:${port_}${path}`),
     ready: (ms) => until(`readyz; the log ends: ${log.slice(-500)}`, () => made.get(20244, '/readyz') === 'OK\n', ms),
     rules: () => inside('iptables-save', '-t', 'filter').replaceAll(/^#.*$|\[\d+:\d+\]/gm, ''),

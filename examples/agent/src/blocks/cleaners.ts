@@ -1,6 +1,7 @@
 /**
  * Cleanup of each block, in the order opposite to a start: what judges packets goes first, what carries them last.
  */
+import { existsSync } from 'node:fs';
 import { cleanupFirewall } from 'kube-router-sdk/firewall';
 import { cleanupRouting, restoreCni } from 'kube-router-sdk/routing';
 import { cleanIpvs } from './ipvs.ts';
@@ -57,11 +58,17 @@ const cni: Cleaner = async ({ ownership, dryRun }) => {
   };
 };
 
+/** A kernel that has no IPVS holds nothing of it, and asking would load it. */
+const ipvs: Cleaner = (context) => {
+  const never = !existsSync('/proc/net/ip_vs') && context.ownership.block('ipvs').applied.size === 0;
+  return never ? Promise.resolve({ changes: 0, failures: [] }) : cleanIpvs(context);
+};
+
 /** All cleaners with their names. */
 export function cleaners(_config: Config): readonly (readonly [string, Cleaner])[] {
   return [
     ['firewall', firewall],
-    ['ipvs', cleanIpvs],
+    ['ipvs', ipvs],
     ['cni', cni],
     ['routing', routing],
   ];

@@ -34,7 +34,8 @@ const FIRST_PASS_MS = 120_000;
 export async function run(first: Config, env: Environment, load: () => Config): Promise<Outcome> {
   const stop = new AbortController();
   const onSignal = (): void => stop.abort();
-  process.once('SIGTERM', onSignal).once('SIGINT', onSignal);
+  // Not `once`: child processes have listeners of their own, which end this process where they find themselves alone.
+  process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
   const log = createLog({ verbosity: first.flags.v, quiet: false }, nodeNameCandidates(first, env)[0]);
   for (const warning of first.warnings) log.warn(warning);
   for (let config: Config | undefined = first; config !== undefined;) {
