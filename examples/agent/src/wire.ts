@@ -160,7 +160,8 @@ export async function assemble(config: Config, env: Environment, options: Assemb
   const signal = options.signal ?? AbortSignal.timeout(flags['cache-sync-timeout']);
   const node = await findNode(config, env, objects, signal);
   const log = options.log ?? createLog({ verbosity: flags.v, quiet: options.mode !== 'run' }, node);
-  const runner: StreamingRunner = options.emptyKernel === true ? createEmptyKernelRunner(createRunner()) : createRunner();
+  const runner: StreamingRunner =
+    options.emptyKernel === true ? createEmptyKernelRunner(createRunner()) : createRunner();
   const ownership = await openOwnership({ path: ownershipPath(flags['run-dir']) });
   const flavour = options.emptyKernel === true ? 'system' : await iptablesFlavour(config, runner);
   const { metrics } = options;

@@ -149,7 +149,12 @@ function takeoverReport(
 /** `--leave kube-router`: what kube-router, which runs here again, neither uses nor removes; the rest is its own by now. */
 async function leave(config: Config, node: string, dryRun: boolean): Promise<Outcome> {
   const runner = createRunner();
-  const options: TakeoverOptions = { runner, families: [4, 6], flavour: await iptablesFlavour(config, runner), of: 'ours' };
+  const options: TakeoverOptions = {
+    runner,
+    families: [4, 6],
+    flavour: await iptablesFlavour(config, runner),
+    of: 'ours',
+  };
   const began = performance.now();
   const found = await findLeftovers(options, new Set(['firewall', 'ipvs', 'routing']));
   const troubles = dryRun ? [] : [...(await removeTables(options, found))];

@@ -31,6 +31,7 @@ const exceptions: Partial<Record<FlagName, readonly Reloadable[]>> = {
   'gobgp-admin-address': [],
   'gobgp-admin-port': [],
   'enable-pprof': [],
+  'netpol-revocation-mask': ['firewall'],
 };
 
 const groups: readonly (readonly [object, readonly Reloadable[]])[] = [
