@@ -12,7 +12,7 @@ import type { Intake } from './rib/intake.ts';
 import { createIntake } from './rib/intake.ts';
 import type { Rib, RibPeer } from './rib/table.ts';
 import { growUint8 } from './rib/columns.ts';
-import { createRib, dropRow, forgetPrefix, sweepRows } from './rib/table.ts';
+import { createRib, forgetPrefix, sweepRows } from './rib/table.ts';
 import type { Exports } from './exports.ts';
 import { createExports } from './exports.ts';
 import type { RouteStream } from './routes.ts';
@@ -22,6 +22,9 @@ import type { SpeakerEvent } from './speaker-types.ts';
 
 /** Rows of a peer that are visited in one turn. */
 const SWEEP_SLICE = 40_000;
+
+/** Milliseconds of input that are taken in before the turn that works it off; whoever has more to say waits for the next. */
+const INPUT_SLICE_MS = 8;
 
 /** The shared part of a speaker. */
 export interface Core {
@@ -39,6 +42,11 @@ export interface Core {
   ribOf(family: 4 | 6): Rib;
   /** Asks for a turn after the input at hand. */
   schedule(): void;
+  /**
+   * Counts milliseconds spent on input. When there was enough for one turn the source is stopped until the next: the system would
+   * go on handing over what one busy connection has, and timers and the other connections would wait.
+   */
+  spend(ms: number, source: { pause(): void; resume(): void }): void;
   /** Visits a peer's rows in slices over several turns, then calls `done`; returns how to finish at once. */
   sweep(
     peer: number,
@@ -51,8 +59,8 @@ export interface Core {
   /** A free peer index. */
   newIndex(): number;
   emit(event: Omit<SpeakerEvent, 'time'>): void;
-  /** Called at the end of every turn. */
-  onTurn: () => void;
+  /** Nothing is announced and no route is told, only taken in. */
+  deferring: boolean;
 }
 
 /** A dotted quad as an unsigned integer. */
@@ -103,6 +111,8 @@ export function createCore(
   let recheck: (() => void) | undefined;
   const sweeps: Sweep[] = [];
   let scheduled = false;
+  let spent = 0;
+  const paused = new Set<{ resume(): void }>();
 
   for (const rib of ribs) {
     rib.alwaysCompareMed = config.alwaysCompareMed ?? false;
@@ -163,10 +173,14 @@ export function createCore(
     for (const sweep of sweeps) runSweep(sweep, SWEEP_SLICE);
     for (let index = sweeps.length - 1; index >= 0; index--) if (sweeps[index]!.over) sweeps.splice(index, 1);
     if (sweeps.length > 0) more = true;
-    if (exports.work()) more = true;
-    routes.publish();
-    if (!more) collect();
-    core.onTurn();
+    if (!core.deferring) {
+      if (exports.work()) more = true;
+      routes.publish();
+      if (!more) collect();
+    }
+    spent = 0;
+    for (const source of paused) source.resume();
+    paused.clear();
     if (more) schedule();
   };
 
@@ -190,6 +204,13 @@ export function createCore(
     bfd: createBfdMonitor(),
     ribOf: (family) => (family === 4 ? rib4 : rib6),
     schedule,
+    spend(ms, source) {
+      spent += ms;
+      schedule();
+      if (spent < INPUT_SLICE_MS) return;
+      source.pause();
+      paused.add(source);
+    },
     sweep(peer, families, visit, done) {
       const sweep: Sweep = { peer, families: [...families], visit, done, from: 0, over: families.length === 0 };
       if (sweep.over) done?.();
@@ -221,12 +242,7 @@ export function createCore(
       return -1;
     },
     emit,
-    onTurn: () => undefined,
+    deferring: false,
   };
   return core;
-}
-
-/** Drops a row; for sweeps. */
-export function purge(rib: Rib, row: number): void {
-  dropRow(rib, row);
 }

@@ -25,6 +25,11 @@ export interface GroupSpec {
 export interface Exports {
   join(spec: GroupSpec, member: Member): ExportGroup;
   leave(group: ExportGroup, peer: number): void;
+  /**
+   * Evaluates everything anew under the policies of now: members that are still told the same stay together, others part with what they
+   * were told, so that only differences are sent.
+   */
+  regroup(specOf: (peer: number, family: 4 | 6) => GroupSpec, moved: (peer: number, group: ExportGroup) => void): void;
   /** Queues a prefix; `bestChanged` false: only for peers that take several paths. */
   mark(rib: Rib, prefix: number, bestChanged: boolean): void;
   /** Encodes and sends what is queued, in slices; returns whether there is more to do now. */
@@ -81,6 +86,37 @@ export function createExports(): Exports {
       several.delete(group);
       refill();
       group.close();
+    },
+    regroup(specOf, moved) {
+      const before = [...groups.values()];
+      groups.clear();
+      // Groups that have become alike stay apart: each knows what its own members were told.
+      const keep = (key: string, group: ExportGroup): void => {
+        let free = key;
+        while (groups.has(free)) free += '+';
+        groups.set(free, group);
+      };
+      for (const group of before) {
+        const parts = new Map<string, { readonly spec: GroupSpec; readonly peers: number[] }>();
+        for (const { peer } of group.members) {
+          const spec = specOf(peer, group.rib.family);
+          const key = keyOf(spec);
+          const part = parts.get(key);
+          if (part === undefined) parts.set(key, { spec, peers: [peer] });
+          else part.peers.push(peer);
+        }
+        const [first, ...others] = parts;
+        for (const [key, { spec, peers }] of others) {
+          const part = group.split(peers, spec.policy);
+          if (spec.paths > 0) several.add(part);
+          keep(key, part);
+          for (const peer of peers) moved(peer, part);
+        }
+        if (first === undefined) continue;
+        group.setPolicy(first[1].spec.policy);
+        keep(first[0], group);
+      }
+      refill();
     },
     mark(rib, prefix, bestChanged) {
       if (!bestChanged) {

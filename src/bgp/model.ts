@@ -50,8 +50,11 @@ export interface SessionOptions {
   readonly password?: string;
   /** TTL security (RFC 5082): true for a neighbour on the link, else the greatest number of hops. */
   readonly ttlSecurity?: boolean | number;
-  /** The peer may be more than one hop away. @defaultValue false for eBGP, true for iBGP */
-  readonly multihop?: boolean;
+  /**
+   * The peer may be more than one hop away; a number is the hop limit of what we send. Without it packets to an eBGP peer have a hop
+   * limit of 1, so that they reach neighbours on the link only. @defaultValue false for eBGP, true for iBGP
+   */
+  readonly multihop?: boolean | number;
   /** Seconds; 0 or 3–65535. @defaultValue the speaker's */
   readonly holdTime?: number;
   /** @defaultValue both */

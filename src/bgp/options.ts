@@ -35,6 +35,7 @@ function session(options: SessionOptions, path: string): void {
     fail(`${path}.password`, 'must have 1–80 octets');
   }
   if (typeof options.ttlSecurity === 'number') integer(options.ttlSecurity, 1, 254, `${path}.ttlSecurity`);
+  if (typeof options.multihop === 'number') integer(options.multihop, 1, 255, `${path}.multihop`);
   const families: readonly string[] | undefined = options.families;
   families?.forEach((family, index) => {
     if (family !== 'ipv4-unicast' && family !== 'ipv6-unicast')

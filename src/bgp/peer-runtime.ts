@@ -11,20 +11,21 @@ import { encodeEndOfRib } from './message/update.ts';
 import type { BfdWatch } from './bfd/monitor.ts';
 import type { BfdState } from './bfd/packet.ts';
 import type { Core } from './core.ts';
-import { purge } from './core.ts';
 import type { PeerOptions, SessionOptions, SpeakerConfig, UnicastFamily } from './model.ts';
 import { createImporter } from './policy/importer.ts';
 import { createHook } from './policy/hook.ts';
 import type { Policy, PolicyContext, PolicyRoute } from './policy/types.ts';
 import { narrowAsNumbers } from './rib/attributes.ts';
 import type { ExportSettings } from './rib/export-attributes.ts';
-import type { ExportGroup, PolicyHook } from './rib/group.ts';
+import type { GroupSpec } from './exports.ts';
+import type { ExportGroup, Member, PolicyHook } from './rib/group.ts';
 import type { IntakeSession } from './rib/intake.ts';
 import { createVerdicts } from './rib/intake.ts';
 import { release } from './rib/attribute-store.ts';
 import type { Rib } from './rib/table.ts';
-import { STALE, settle } from './rib/table.ts';
-import type { Negotiated } from './session/negotiate.ts';
+import { LONG_STALE, settle } from './rib/table.ts';
+import { createRetention, familyNumber } from './retention.ts';
+import type { Negotiated, Past } from './session/negotiate.ts';
 import { offer } from './session/negotiate.ts';
 import type { SessionDriver, SessionEnd } from './session/peer.ts';
 import { createSessionDriver } from './session/peer.ts';
@@ -46,10 +47,16 @@ export interface PeerRuntime {
   readonly driver: SessionDriver;
   readonly groups: ReadonlyMap<4 | 6, ExportGroup>;
   status(): PeerStatus;
+  /** Whether a restarted speaker still waits for this peer before it announces (RFC 4724 section 4.1). */
+  defers(): boolean;
   start(): void;
   accept(connection: Connection): void;
-  /** Evaluates routes anew with the policies of now. */
-  repolicy(): void;
+  /** Runs the import policy of now over everything that the peer sent. */
+  reimport(): void;
+  /** What its update group of a family is to be. */
+  specOf(family: 4 | 6): GroupSpec;
+  /** It sits in another group now. */
+  moved(group: ExportGroup): void;
   /** Asks for the peer's routes and tells ours again. */
   softReset(): void;
   /** Ends the session for good; without a reason the connection just goes, so that a peer with graceful restart keeps our routes. */
@@ -69,15 +76,14 @@ export interface PeerRuntimeOptions {
   readonly acceptableAsns: readonly number[];
   readonly policies: DefaultPolicies;
   readonly dynamic: boolean;
-  /** Whether we have just restarted with our forwarding state kept. */
-  readonly restarting: () => boolean;
+  /** Seconds since the speaker began. */
+  readonly elapsed: () => number;
   readonly sourceOf: (peer: number) => PolicyRoute['source'];
   readonly onChange: () => void;
   /** A dynamic peer's session is over. */
   readonly onGone: () => void;
 }
 
-const familyNumber = (family: UnicastFamily): 4 | 6 => (family === 'ipv4-unicast' ? 4 : 6);
 const familyName = (family: 4 | 6): UnicastFamily => (family === 4 ? 'ipv4-unicast' : 'ipv6-unicast');
 
 let policyCount = 0;
@@ -101,10 +107,11 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
   const kind = peerType === 'ibgp' && options.routeReflectorClient === true ? 'ibgp-client' : peerType;
   const shownAs = peerType === 'ebgp' && config.confederation !== undefined ? config.confederation.id : ownAs;
   const bare = address.replace(/%.*$/, '');
+  /** More than one hop away. */
+  const far = options.multihop === undefined ? peerType === 'ibgp' : options.multihop !== false;
   const holdTime = options.holdTime ?? config.holdTime ?? 90;
   const groups = new Map<4 | 6, ExportGroup>();
   const waitingForEnd = new Set<4 | 6>();
-  const staleFamilies = new Set<4 | 6>();
   const timers = new Set<() => void>();
   let session: IntakeSession | undefined;
   let negotiated: Negotiated | undefined;
@@ -118,6 +125,21 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
   let bfdState: BfdState | undefined;
 
   core.peers[index] = { index, kind, routerId: 0, addressKey: keyOf(bare) };
+
+  const retention = createRetention({
+    core,
+    peer: index,
+    address,
+    onChange() {
+      leaveIfGone();
+      made.onChange();
+    },
+  });
+
+  /** A peer by prefix is forgotten once it is away and nothing is kept for it. */
+  const leaveIfGone = (): void => {
+    if (made.dynamic && session === undefined && !retention.active) clock.soon(made.onGone);
+  };
 
   const after = (seconds: number, callback: () => void): (() => void) => {
     const cancel = clock.after(seconds * 1000, () => {
@@ -178,74 +200,48 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
     nextHopSelf: options.nextHopSelf ?? false,
     nextHopUnchanged: options.nextHopUnchanged ?? false,
     extendedNextHop: negotiated?.extendedNextHop ?? false,
+    longLived: negotiated?.longLivedAware ?? false,
     role: peerType === 'ebgp' ? options.role : undefined,
     removePrivateAs: options.removePrivateAs ?? false,
   });
 
-  const joinGroup = (family: 4 | 6): void => {
+  const specOf = (family: 4 | 6): GroupSpec => {
     const rib = core.ribOf(family);
     const policy = options.exportPolicy ?? policies.exportPolicy;
-    const group = core.exports.join(
-      {
-        rib,
-        settings: settingsOf(family),
-        policy: hookOf(policy, rib, 'export'),
-        policyKey: policy === undefined ? '' : `${policyId(policy)}${policy.readsPeer === false ? '' : `/${address}`}`,
-        translate:
-          negotiated?.fourOctetAs === true ? undefined : (attr) => narrowAsNumbers(store, attr, family, peerType),
-        maxLength: negotiated?.extendedMessages === true ? 65_535 : 4096,
-        paths: negotiated?.addPathSend.includes(familyName(family)) === true ? (options.addPathLimit ?? 8) : 0,
+    return {
+      rib,
+      settings: settingsOf(family),
+      policy: hookOf(policy, rib, 'export'),
+      policyKey: policy === undefined ? '' : `${policyId(policy)}${policy.readsPeer === false ? '' : `/${address}`}`,
+      translate:
+        negotiated?.fourOctetAs === true ? undefined : (attr) => narrowAsNumbers(store, attr, family, peerType),
+      maxLength: negotiated?.extendedMessages === true ? 65_535 : 4096,
+      paths: negotiated?.addPathSend.includes(familyName(family)) === true ? (options.addPathLimit ?? 8) : 0,
+    };
+  };
+
+  const joinGroup = (family: 4 | 6): void => {
+    const member: Member = {
+      peer: index,
+      write: (bytes) => driver.write(bytes),
+      backlog: () => driver.backlog(),
+      onSynced() {
+        driver.write(encodeEndOfRib(familyName(family)));
       },
-      {
-        peer: index,
-        write: (bytes) => driver.write(bytes),
-        backlog: () => driver.backlog(),
-        onSynced() {
-          driver.write(encodeEndOfRib(familyName(family)));
-        },
-      },
-    );
-    groups.set(family, group);
+    };
+    groups.set(family, core.exports.join(specOf(family), member));
   };
 
   const leaveGroups = (): void => {
     for (const group of groups.values()) core.exports.leave(group, index);
     groups.clear();
-  };
-
-  const markStale = (families: readonly (4 | 6)[]): void => {
-    finishSweep();
-    finishSweep = core.sweep(index, families, (rib, row) => {
-      // A path stale already was not refreshed since the restart before: it goes (RFC 4724 section 4.2).
-      if ((rib.rowFlags[row]! & STALE) !== 0) purge(rib, row);
-      else rib.rowFlags[row]! |= STALE;
-    });
-    finishSweep();
-    for (const family of families) staleFamilies.add(family);
-  };
-
-  const purgeStale = (families: readonly (4 | 6)[], reason: string): void => {
-    const stale = families.filter((family) => staleFamilies.delete(family));
-    if (stale.length === 0) return;
-    finishSweep();
-    finishSweep = core.sweep(index, stale, (rib, row) => {
-      if ((rib.rowFlags[row]! & STALE) !== 0) purge(rib, row);
-    });
-    core.emit({ type: 'purged', peer: address, reason });
-    core.schedule();
-    made.onChange();
-  };
-
-  const purgeAll = (families: readonly (4 | 6)[]): void => {
-    finishSweep();
-    for (const family of families) staleFamilies.delete(family);
-    finishSweep = core.sweep(index, families, purge);
+    refreshing.clear();
   };
 
   const endOfRib = (family: 4 | 6): void => {
     if (!waitingForEnd.delete(family)) return;
     core.emit({ type: 'end-of-rib', peer: address, reason: `End-of-RIB for ${familyName(family)}` });
-    purgeStale([family], 'stale routes not announced again before End-of-RIB');
+    retention.endOfRib(family);
     if (waitingForEnd.size === 0) {
       synced = true;
       made.onChange();
@@ -264,10 +260,9 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
   /** RFC 5882 section 4: the session ends when BFD, having been up, goes down; it does not wait for BFD to come up. */
   const watchLiveness = (localAddress: string): void => {
     if (options.bfd === undefined) return;
-    const multihop = options.multihop ?? peerType === 'ibgp';
     let wasUp = false;
     liveness = core.bfd.watch(
-      { peer: address, localAddress, multihop, ...options.bfd },
+      { peer: address, localAddress, multihop: far, ...options.bfd },
       (state, diagnostic) => {
         bfdState = state;
         core.emit({ type: 'bfd', peer: address, reason: `BFD is ${state}`, details: { diagnostic } });
@@ -325,17 +320,10 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
       onEndOfRib: endOfRib,
     };
     // Routes kept over the restart stay only where the peer says that it kept forwarding.
-    const kept = (settled.gracefulRestart?.forwarding ?? []).map(familyNumber);
-    purgeStale(
-      [4, 6].filter((family): family is 4 | 6 => !kept.includes(family as 4 | 6)),
-      'the peer did not keep its forwarding state',
-    );
+    retention.up(settled.gracefulRestart, options.gracefulRestart?.staleTime ?? 360);
     waitingForEnd.clear();
     if (settled.gracefulRestart !== undefined) for (const family of families) waitingForEnd.add(family);
     if (waitingForEnd.size === 0) synced = true;
-    if (staleFamilies.size > 0) {
-      after(options.gracefulRestart?.staleTime ?? 360, () => purgeStale([4, 6], 'no End-of-RIB in time'));
-    }
     core.emit({
       type: 'up',
       peer: address,
@@ -359,16 +347,7 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
     lastError = end.reason;
     for (const cancel of timers) cancel();
     timers.clear();
-    const keep =
-      end.mayRetain && !closed && options.gracefulRestart !== undefined
-        ? (graceful?.families ?? []).map(familyNumber)
-        : [];
-    purgeAll(([4, 6] as const).filter((family) => !keep.includes(family)));
-    if (keep.length > 0 && graceful !== undefined) {
-      markStale(keep);
-      core.emit({ type: 'stale', peer: address, reason: `routes kept for ${graceful.restartTime} s` });
-      after(graceful.restartTime, () => purgeStale([4, 6], 'the peer did not come back in time'));
-    }
+    retention.down(end.mayRetain && !closed && options.gracefulRestart !== undefined ? graceful : undefined);
     core.emit({
       type: 'down',
       peer: address,
@@ -379,7 +358,15 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
     });
     core.schedule();
     made.onChange();
-    if (made.dynamic && keep.length === 0) clock.soon(made.onGone);
+    leaveIfGone();
+  };
+
+  const withinRestart = (): boolean => made.elapsed() < (options.gracefulRestart?.restartTime ?? 0);
+
+  const past = (): Past => {
+    const first = driver.counters.established === 0;
+    const restarting = first && options.gracefulRestart?.restarting === true && withinRestart();
+    return { restarting, forwarding: restarting || !first };
   };
 
   const overLimit = (): { notification: Notification; reason: string } | undefined => {
@@ -395,6 +382,8 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
       data[2] = 1;
       new DataView(data.buffer).setUint32(3, limit.limit);
       const reason = `more than ${limit.limit} prefixes`;
+      // The rest of the input at hand changes nothing any more.
+      session = undefined;
       clock.soon(() => {
         driver.stop(notification(NotificationCode.cease, CeaseError.maxPrefixes, data));
         lastError = reason;
@@ -406,9 +395,34 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
     return undefined;
   };
 
+  /** Families that the peer is being told again, and whether it has asked once more since. */
+  const refreshing = new Map<4 | 6, boolean>();
+
+  /** Answers a route refresh. One answer at a time: a peer that asks without reading must not make us queue answers. */
+  const tellAgain = (family: 4 | 6, group: ExportGroup): void => {
+    if (refreshing.has(family)) {
+      refreshing.set(family, true);
+      return;
+    }
+    refreshing.set(family, false);
+    const mark = (subtype: 1 | 2): void => {
+      if (negotiated?.enhancedRefresh === true) driver.write(encodeRouteRefresh(familyName(family), subtype));
+    };
+    mark(1);
+    group.refresh(index, () => {
+      mark(2);
+      const again = refreshing.get(family) === true;
+      refreshing.delete(family);
+      const now = groups.get(family);
+      if (again && now !== undefined) tellAgain(family, now);
+    });
+    core.schedule();
+  };
+
   const ttlSecurityHops =
     options.ttlSecurity === true ? 1 : options.ttlSecurity === false ? undefined : options.ttlSecurity;
-  const security = { password: options.password, ttlSecurityHops };
+  const ttl = typeof options.multihop === 'number' ? options.multihop : far ? undefined : 1;
+  const security = { password: options.password, ttlSecurityHops, ttl };
   const driver: SessionDriver = createSessionDriver({
     session: options,
     dial:
@@ -420,7 +434,7 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
       asn: shownAs,
       routerId: core.routerId,
       holdTime,
-      capabilities: offer(options, shownAs, peerType, made.restarting(), config.hostName),
+      capabilities: offer(options, shownAs, peerType, past(), config.hostName),
     }),
     clock,
     transport: made.transport,
@@ -433,7 +447,7 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
         lastError = reason;
         core.emit({ type: 'failed', peer: address, reason });
         made.onChange();
-        if (made.dynamic) clock.soon(made.onGone);
+        leaveIfGone();
       },
       onUpdate(bytes, offset, length) {
         if (session === undefined) return undefined;
@@ -445,16 +459,12 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
         if (family === undefined || group === undefined) return;
         if (refresh.subtype === 0) {
           core.emit({ type: 'refresh', peer: address, reason: `asked for ${refresh.family}` });
-          if (negotiated?.enhancedRefresh === true) driver.write(encodeRouteRefresh(refresh.family, 1));
-          group.refresh(index, () => {
-            if (negotiated?.enhancedRefresh === true) driver.write(encodeRouteRefresh(refresh.family, 2));
-          });
-          core.schedule();
-        } else if (refresh.subtype === 1) markStale([family]);
-        else if (refresh.subtype === 2) purgeStale([family], 'not told again in a route refresh');
+          tellAgain(family, group);
+        } else if (refresh.subtype === 1) retention.refreshBegins(family);
+        else if (refresh.subtype === 2) retention.refreshEnds(family);
       },
       onDrain: () => core.schedule(),
-      onRead: () => core.schedule(),
+      onRead: (ms) => core.spend(ms, driver),
     },
   });
 
@@ -469,6 +479,7 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
     session = current;
     finishSweep();
     finishSweep = core.sweep(index, [4, 6], (rib, row) => {
+      if ((rib.rowFlags[row]! & LONG_STALE) !== 0) return;
       const prefix = rib.rowPrefix[row]!;
       const next = core.intake.importSet(current, rib.rowIn[row]!, rib, prefix);
       const old = rib.rowAttr[row]!;
@@ -506,10 +517,16 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
       messagesSent: driver.counters.sent,
       established: driver.counters.established,
       synced,
-      restarting: staleFamilies.size > 0,
+      restarting: retention.active,
       ...(bfdState === undefined ? {} : { bfd: bfdState }),
       backlog: driver.backlog(),
     }),
+    defers() {
+      if (made.dynamic || (options.shutdown !== undefined && options.shutdown !== false)) return false;
+      // Who is not back within the restart time has dropped our routes: there is nothing left to keep by waiting.
+      if (session === undefined) return withinRestart();
+      return waitingForEnd.size > 0 && negotiated?.gracefulRestart?.restarting !== true;
+    },
     start() {
       if (options.shutdown === undefined || options.shutdown === false) driver.start();
     },
@@ -527,17 +544,9 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
         });
       }
     },
-    repolicy() {
-      reimport();
-      if (driver.state !== 'established') return;
-      for (const family of [...groups.keys()]) {
-        const group = groups.get(family);
-        if (group === undefined) continue;
-        const policy = options.exportPolicy ?? policies.exportPolicy;
-        group.setPolicy(hookOf(policy, core.ribOf(family), 'export'));
-      }
-      core.schedule();
-    },
+    reimport,
+    specOf,
+    moved: (group) => void groups.set(group.rib.family, group),
     softReset() {
       for (const family of negotiated?.families ?? []) {
         if (negotiated?.routeRefresh === true) driver.write(encodeRouteRefresh(family));
@@ -557,8 +566,8 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
       driver.stop(reason);
       for (const cancel of timers) cancel();
       timers.clear();
-      purgeAll([4, 6]);
       finishSweep();
+      retention.close();
       leaveGroups();
       core.peers[index] = undefined;
       core.schedule();

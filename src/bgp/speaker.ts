@@ -41,7 +41,10 @@ export interface SpeakerOptions extends SpeakerConfig {
   readonly clock?: Clock;
   /** Connections. @defaultValue TCP */
   readonly transport?: Transport;
-  /** Seconds until routes count as synced although some peers have not delivered their first picture. @defaultValue 60 */
+  /**
+   * Seconds until routes count as synced although some peers have not delivered their first picture; a speaker that restarted announces
+   * nothing before (Selection_Deferral_Timer of RFC 4724). @defaultValue 60
+   */
   readonly syncTimeout?: number;
 }
 
@@ -70,7 +73,6 @@ export async function createSpeaker(options: SpeakerOptions): Promise<Speaker> {
   let feed: Subscription | undefined;
   let peersDirty = false;
   let closed = false;
-  let restarting = (options.peers ?? []).some((peer) => peer.gracefulRestart?.restarting === true);
 
   const runtimes = new Map<number, PeerRuntime>();
   const addressOf = (index: number): string => runtimes.get(index)?.address ?? '';
@@ -92,10 +94,34 @@ export async function createSpeaker(options: SpeakerOptions): Promise<Speaker> {
     );
     if (waiting.length > 0 && !late) return;
     synced = true;
-    restarting = false;
     core.routes.setSynced();
   };
-  const cancelSync = clock.after((options.syncTimeout ?? 60) * 1000, () => checkSynced(true));
+  // RFC 4724 section 4.1: a speaker that restarted lets its peers keep what they have until it knows what there is.
+  const startedAt = clock.now();
+  const elapsed = (): number => (clock.now() - startedAt) / 1000;
+  let deferred = false;
+  const checkDeferral = (late: boolean): void => {
+    if (!core.deferring || (!late && [...peers.values()].some((peer) => peer.defers()))) return;
+    core.deferring = false;
+    deferred = true;
+    core.schedule();
+  };
+  /** Peers may be configured some time after the start: the first that knows of a restart begins the wait. */
+  const deferFor = ({ gracefulRestart }: PeerOptions): void => {
+    if (gracefulRestart?.restarting !== true || elapsed() >= gracefulRestart.restartTime) return;
+    core.deferring = !deferred;
+    cancels.push(clock.after((gracefulRestart.restartTime - elapsed()) * 1000 + 1, () => checkDeferral(false)));
+  };
+  const cancels = [
+    clock.after((options.syncTimeout ?? 60) * 1000, () => {
+      checkDeferral(true);
+      deferred = true;
+      checkSynced(true);
+    }),
+  ];
+  const cancelSync = (): void => {
+    for (const cancel of cancels) cancel();
+  };
 
   const statuses = (): readonly PeerStatus[] => [...peers.values()].map((peer) => peer.status());
   const changed = (): void => {
@@ -104,6 +130,7 @@ export async function createSpeaker(options: SpeakerOptions): Promise<Speaker> {
     clock.soon(() => {
       peersDirty = false;
       if (closed) return;
+      checkDeferral(false);
       checkSynced(false);
       peersChanged.next(statuses());
     });
@@ -134,7 +161,7 @@ export async function createSpeaker(options: SpeakerOptions): Promise<Speaker> {
       acceptableAsns: dynamic?.options.asns ?? [peer.asn],
       policies,
       dynamic: dynamic !== undefined,
-      restarting: () => restarting,
+      elapsed,
       sourceOf,
       onChange: changed,
       onGone() {
@@ -145,6 +172,7 @@ export async function createSpeaker(options: SpeakerOptions): Promise<Speaker> {
         changed();
       },
     });
+    deferFor(peer);
     peers.set(key, runtime);
     runtimes.set(runtime.index, runtime);
     if (dynamic === undefined) protect(address, peer);
@@ -353,7 +381,12 @@ export async function createSpeaker(options: SpeakerOptions): Promise<Speaker> {
     setPolicies(next) {
       policies.importPolicy = next.importPolicy;
       policies.exportPolicy = next.exportPolicy;
-      for (const peer of peers.values()) peer.repolicy();
+      for (const peer of peers.values()) peer.reimport();
+      core.exports.regroup(
+        (peer, family) => runtimes.get(peer)!.specOf(family),
+        (peer, group) => runtimes.get(peer)?.moved(group),
+      );
+      core.schedule();
     },
     resetPeer(address, how = {}) {
       for (const peer of find(address)) {

@@ -1,64 +1,50 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { createSpeaker } from 'kube-router-sdk/bgp';
 import type { PeerOptions, Speaker } from 'kube-router-sdk/bgp';
 import type { Daemon } from '../support/daemons.ts';
-import { startBird } from '../support/daemons.ts';
+import { bird, birdConfig, netns, pause, speak, tidy, up } from '../support/bgp.ts';
+import type { Scene, Talking } from '../support/bgp.ts';
 import type { TestNetns } from '../support/netns.ts';
-import { createTestNetns, until } from '../support/netns.ts';
+import { sh, until } from '../support/netns.ts';
 
-const cleanups: (() => void | Promise<void>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+afterEach(tidy);
 
-interface Lab {
+interface Lab extends Talking {
   readonly ns: TestNetns;
-  readonly bird: Daemon;
-  readonly speaker: Speaker;
-  readonly events: string[];
+  readonly daemon: Daemon;
 }
 
-/** BIRD as AS 65000 with two static routes, and a speaker. */
-async function lab(asn: number, bgp: string, channel: string, peer: Partial<PeerOptions> = {}): Promise<Lab> {
-  const ns = createTestNetns('krbb');
-  cleanups.push(() => ns.close());
-  const bird = await startBird(
-    ns,
-    `router id 10.0.0.254;
-log stderr all;
-protocol device {}
-protocol direct { ipv4; ipv6; }
-protocol static { ipv4; route 192.0.2.0/24 blackhole; }
-protocol static { ipv6; route 2001:db8:f::/48 blackhole; }
-protocol bgp speaker {
-  local ${ns.there4} as 65000;
-  neighbor ${ns.here4} as ${asn};
-  connect retry time 1; connect delay time 1; error wait time 1, 2;
-  ${bgp}
-  ipv4 { import all; export where source = RTS_STATIC; ${channel} };
-  ipv6 { import all; export where source = RTS_STATIC; ${channel} };
-}
-`,
-  );
-  cleanups.push(() => bird.close());
-  const speaker = await createSpeaker({
-    asn,
-    routerId: '10.0.0.1',
-    listen: [{ address: ns.here4, port: 179 }],
-    peers: [{ address: ns.there4, asn: 65000, connectRetryTime: 1, ...peer }],
-  });
-  const events: string[] = [];
-  speaker.events$.subscribe((event) => events.push(`${event.type}: ${event.reason}`));
-  cleanups.push(() => speaker.close());
-  return { ns, bird, speaker, events };
+async function lab(scene: Scene = {}, peer: Partial<PeerOptions> = {}): Promise<Lab> {
+  const ns = netns();
+  const daemon = await bird(ns, scene);
+  return { ns, daemon, ...(await speak(ns, peer, { asn: scene.asn ?? 65001 })) };
 }
 
-const up = (speaker: Speaker): Promise<boolean> =>
-  until('the session', () => speaker.peers()[0]?.state === 'established' && speaker.peers()[0]?.synced === true);
+const shown = (daemon: Daemon, prefix: string): string => daemon.ask(`show route for ${prefix} all`);
+const holds = (daemon: Daemon, prefix: string): boolean => shown(daemon, prefix).includes(prefix);
+const established = (daemon: Daemon): boolean => daemon.ask('show protocols speaker').includes('Established');
+
+/** Looks every 20 ms whether something holds until told to stop: how often it did not. */
+function watch(holdsNow: () => boolean): () => number {
+  let misses = 0;
+  const timer = setInterval(() => {
+    if (!holdsNow()) misses++;
+  }, 20);
+  return () => {
+    clearInterval(timer);
+    return misses;
+  };
+}
+
+/** Ends BIRD without a word and starts it again, as one that kept its forwarding state. */
+async function restartBird(ns: TestNetns, daemon: Daemon, wait = 0): Promise<void> {
+  daemon.child.kill('SIGKILL');
+  await pause(wait);
+  ns.spawn('/usr/sbin/bird', ['-f', '-R', '-c', `${daemon.folder}/bird.conf`, '-s', `${daemon.folder}/bird.ctl`]);
+}
 
 describe('BIRD', () => {
   it('eBGP: both families, attributes both ways, withdrawal', async () => {
-    const { ns, bird, speaker } = await lab(65001, '', '');
+    const { ns, daemon, speaker } = await lab();
     speaker.setAdvertisements([
       { prefix: 'fd00:244:1::/64', origin: 'pod-cidr' },
       {
@@ -68,100 +54,437 @@ describe('BIRD', () => {
       },
     ]);
     await up(speaker);
-    const show = (prefix: string): string => bird.ask(`show route for ${prefix} all`);
-    const vip = await until('the VIP', () => show('198.51.100.7/32').includes('BGP.') && show('198.51.100.7/32'));
+    const vip = await until('the VIP', () => {
+      const text = shown(daemon, '198.51.100.7/32');
+      return text.includes('BGP.') && text;
+    });
     expect(vip).toContain('BGP.as_path: 65001 65001 65001');
     expect(vip).toContain(`BGP.next_hop: ${ns.here4}`);
     expect(vip).toContain('BGP.med: 50');
     expect(vip).toContain('BGP.community: (65001,100)');
     expect(vip).toContain('BGP.large_community: (65001, 1, 2)');
-    const pod = await until('the pod CIDR', () => show('fd00:244:1::/64').includes('BGP.') && show('fd00:244:1::/64'));
+    const pod = await until('the pod CIDR', () => {
+      const text = shown(daemon, 'fd00:244:1::/64');
+      return text.includes('BGP.') && text;
+    });
     expect(pod).toContain(`BGP.next_hop: ${ns.here6}`);
     expect(speaker.lookup('192.0.2.0/24')[0]).toMatchObject({ nextHop: ns.there4, best: true });
     expect(speaker.lookup('2001:db8:f::1')[0]).toMatchObject({ nextHop: ns.there6, prefix: '2001:db8:f::/48' });
     speaker.setAdvertisements([]);
-    await until('the withdrawal', () => !bird.ask('show route').includes('198.51.100.7'));
+    await until('the withdrawal', () => !daemon.ask('show route').includes('198.51.100.7'));
   });
 
-  it('TTL security: up when BIRD checks and we send 255; never when we do not', async () => {
-    const good = await lab(65001, 'ttl security on;', '', { ttlSecurity: true });
+  it('hop limits: 1 towards a neighbour of another AS, as configured where it is multihop', async () => {
+    const ttlOf = async (peer: Partial<PeerOptions>, neighbour: string): Promise<string> => {
+      const made = await lab({ neighbour }, peer);
+      await up(made.speaker);
+      const line = made.ns.spawn('tcpdump', [
+        '-n',
+        '-v',
+        '-l',
+        '-c',
+        '1',
+        '-i',
+        made.ns.thereIf,
+        'src',
+        made.ns.here4,
+        'and',
+        'tcp',
+        'port',
+        '179',
+      ]);
+      let text = '';
+      line.stdout?.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      await pause(500);
+      made.speaker.setAdvertisements([{ prefix: '10.244.1.0/24', origin: 'pod-cidr' }]);
+      return (await until('a packet', () => /ttl (\d+)/.exec(text)))[1]!;
+    };
+    expect(await ttlOf({}, '')).toBe('1');
+    expect(await ttlOf({ multihop: 7 }, 'multihop 7;')).toBe('7');
+    expect(await ttlOf({ passive: true }, '')).toBe('1');
+  });
+
+  it('TTL security: up when BIRD checks and we send 255, over both protocols; never when we do not', async () => {
+    const good = await lab({ neighbour: 'ttl security on;' }, { ttlSecurity: true });
     await up(good.speaker);
-    const bad = await lab(65001, 'ttl security on;', '');
-    await new Promise((resolve) => setTimeout(resolve, 3000));
-    expect(bad.bird.ask('show protocols speaker')).not.toContain('Established');
+    const ns = netns();
+    await bird(ns, { neighbour: 'ttl security on;', over6: true });
+    const six = await speak(
+      ns,
+      { address: ns.there6, ttlSecurity: true },
+      { listen: [{ address: ns.here6, port: 179 }] },
+    );
+    await up(six.speaker);
+    const bad = await lab({ neighbour: 'ttl security on;' });
+    await pause(3000);
+    expect(established(bad.daemon)).toBe(false);
+  });
+
+  it('TTL security: we drop what comes from further away than allowed', async () => {
+    // BIRD without it sends a hop limit of 1.
+    const { daemon } = await lab({ neighbour: '' }, { ttlSecurity: true });
+    await pause(3000);
+    expect(established(daemon)).toBe(false);
+  });
+
+  it('TCP MD5: as client and as listener, over both protocols; a wrong key never', async () => {
+    for (const over6 of [false, true]) {
+      for (const passive of [false, true]) {
+        const ns = netns();
+        await bird(ns, { neighbour: 'password "s3cret";', over6 });
+        const [here, there] = over6 ? [ns.here6, ns.there6] : [ns.here4, ns.there4];
+        const peer = { address: there, password: 's3cret', passive };
+        const { speaker } = await speak(ns, peer, { listen: [{ address: here, port: 179 }] });
+        await up(speaker);
+        await tidy();
+      }
+    }
+    const wrong = await lab({ neighbour: 'password "s3cret";' }, { password: 'other' });
+    await pause(3000);
+    expect(wrong.speaker.peers()[0]?.state).not.toBe('established');
   });
 
   it('graceful restart: our routes stay at BIRD while we restart, its routes stay with us while it restarts', async () => {
     const options = { gracefulRestart: { restartTime: 20 } };
-    const { ns, bird, speaker, events } = await lab(65001, 'graceful restart on;', '', options);
-    const routes: string[] = [];
-    speaker.routes$.subscribe(({ removed }) => routes.push(...removed));
+    const { ns, daemon, speaker, events, removed } = await lab({ neighbour: 'graceful restart on;' }, options);
     speaker.setAdvertisements([{ prefix: '10.244.1.0/24', origin: 'pod-cidr' }]);
     await up(speaker);
-    await until('our route', () => bird.ask('show route for 10.244.1.0/24').includes('10.244.1.0/24'));
+    await until('our route', () => holds(daemon, '10.244.1.0/24'));
 
     // BIRD is killed without a word: its routes are kept, marked stale.
-    bird.child.kill('SIGKILL');
+    daemon.child.kill('SIGKILL');
     await until('its end', () => events.some((event) => event.startsWith('stale')));
     expect(speaker.lookup('192.0.2.0/24')[0]).toMatchObject({ stale: true, best: true });
-    const conf = `${bird.folder}/bird.conf`;
-    ns.spawn('/usr/sbin/bird', ['-f', '-R', '-c', conf, '-s', `${bird.folder}/bird.ctl`]);
-    await until('its return', () => speaker.peers()[0]?.state === 'established' && speaker.peers()[0]?.synced === true);
+    await restartBird(ns, daemon);
+    await up(speaker);
     await until('fresh routes', () => speaker.lookup('192.0.2.0/24')[0]?.stale === false);
-    expect(routes).toEqual([]);
+    expect(removed).toEqual([]);
 
     // We go without a word and come back as restarting: BIRD keeps the route all the time.
+    await until('our route again', () => holds(daemon, '10.244.1.0/24'));
+    const misses = watch(() => holds(daemon, '10.244.1.0/24'));
     await speaker.close({ graceful: true });
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    expect(bird.ask('show route for 10.244.1.0/24')).toContain('10.244.1.0/24');
-    const again = await createSpeaker({
-      asn: 65001,
-      routerId: '10.0.0.1',
-      listen: [{ address: ns.here4, port: 179 }],
-      peers: [
-        { address: ns.there4, asn: 65000, connectRetryTime: 1, gracefulRestart: { restartTime: 20, restarting: true } },
-      ],
+    await pause(500);
+    const again = await speak(ns, { gracefulRestart: { restartTime: 20, restarting: true } });
+    again.speaker.setAdvertisements([{ prefix: '10.244.1.0/24', origin: 'pod-cidr' }]);
+    await up(again.speaker);
+    await pause(500);
+    expect(misses()).toBe(0);
+    // A session that is cut, without a restart, costs nothing either.
+    const after = watch(() => holds(daemon, '10.244.1.0/24'));
+    ns.exec('ss', ['-K', 'dport', '=', '179']);
+    ns.exec('ss', ['-K', 'sport', '=', '179']);
+    await until(
+      'the end',
+      () => again.speaker.peers()[0]!.established === 2 || again.events.some((event) => event.startsWith('down')),
+    );
+    await up(again.speaker);
+    await pause(300);
+    expect(after()).toBe(0);
+    // BIRD, which did not restart, does not say that it kept forwarding: its routes go and come (RFC 4724 section 4.2).
+    await until('its route', () => again.speaker.lookup('192.0.2.0/24')[0]?.stale === false);
+  });
+
+  it('graceful restart: what BIRD does not announce again goes with its End-of-RIB, all of it when it does not return', async () => {
+    const { ns, daemon, speaker, removed } = await lab(
+      {
+        neighbour: 'graceful restart on; graceful restart time 3;',
+        global: 'protocol static more { ipv4; route 203.0.113.0/24 blackhole; }',
+      },
+      { gracefulRestart: { restartTime: 20 } },
+    );
+    await up(speaker);
+    await until('both', () => speaker.lookup('203.0.113.0/24').length === 1);
+    const conf = birdConfig(ns, { neighbour: 'graceful restart on; graceful restart time 3;' });
+    daemon.child.kill('SIGKILL');
+    sh('tee', [`${daemon.folder}/bird.conf`], conf);
+    await restartBird(ns, daemon);
+    await until('the end of the route', () => speaker.lookup('203.0.113.0/24').length === 0);
+    expect(removed).toEqual(['203.0.113.0/24']);
+    expect(speaker.lookup('192.0.2.0/24')[0]?.stale).toBe(false);
+    ns.exec('sh', ['-c', `kill -9 $(ip netns pids ${ns.name} | head -1)`]);
+    const gone = performance.now();
+    await until('the end of all', () => speaker.lookup('192.0.2.0/24').length === 0, 10_000);
+    expect(performance.now() - gone).toBeGreaterThan(2500);
+  });
+
+  it('long-lived graceful restart: routes are kept as last resort, marked, after the restart time; and ours at BIRD', async () => {
+    const neighbour =
+      'graceful restart on; graceful restart time 1; long lived graceful restart on; long lived stale time 30;';
+    const { ns, daemon, speaker, removed } = await lab(
+      { neighbour },
+      { gracefulRestart: { restartTime: 1, longLivedTime: 30 } },
+    );
+    speaker.setAdvertisements([{ prefix: '10.244.1.0/24', origin: 'pod-cidr' }]);
+    await up(speaker);
+    await until('our route', () => holds(daemon, '10.244.1.0/24'));
+    // We go and do not come back in time.
+    await speaker.close({ graceful: true });
+    const marked = await until('the mark', () => {
+      const text = shown(daemon, '10.244.1.0/24');
+      return text.includes('65535,6') && text;
     });
-    cleanups.push(() => again.close());
-    again.setAdvertisements([{ prefix: '10.244.1.0/24', origin: 'pod-cidr' }]);
-    await up(again);
-    expect(bird.ask('show route for 10.244.1.0/24')).toContain('10.244.1.0/24');
+    expect(marked).toContain('10.244.1.0/24');
+    const again = await speak(ns, { gracefulRestart: { restartTime: 5, longLivedTime: 30, restarting: true } });
+    again.speaker.setAdvertisements([{ prefix: '10.244.1.0/24', origin: 'pod-cidr' }]);
+    await up(again.speaker);
+    await until(
+      'the fresh route',
+      () => holds(daemon, '10.244.1.0/24') && !shown(daemon, '10.244.1.0/24').includes('65535,6'),
+    );
+    // BIRD goes and does not come back in time.
+    await until('its route', () => again.speaker.lookup('192.0.2.0/24')[0]?.stale === false);
+    daemon.child.kill('SIGKILL');
+    const kept = await until('the long-lived phase', () => {
+      const [path] = again.speaker.lookup('192.0.2.0/24');
+      return path?.attributes.communities?.includes(0xffff0006) === true ? path : undefined;
+    });
+    expect(kept).toMatchObject({ best: true, stale: true });
+    await restartBird(ns, daemon);
+    await until('a fresh route', () => {
+      const [path] = again.speaker.lookup('192.0.2.0/24');
+      return path?.stale === false && path.attributes.communities === undefined;
+    });
+    expect([...removed, ...again.removed]).toEqual([]);
   });
 
   it('add-path: BIRD gets all paths of a prefix with their identifiers, and loses the one that goes', async () => {
-    const { ns, bird, speaker } = await lab(65001, '', 'add paths on;', { addPath: 'both' });
+    const { daemon, speaker, ns } = await lab({ family: 'add paths on;' }, { addPath: 'both' });
     const sources = [11, 12].map((last) => `127.0.0.${last}`);
     await up(speaker);
     await speaker.close();
-    const direct = await createSpeaker({
-      asn: 65001,
-      routerId: '10.0.0.1',
-      listen: [
-        { address: ns.here4, port: 179 },
-        { address: '127.0.0.1', port: 11_792 },
-      ],
-      peers: [
-        { address: ns.there4, asn: 65000, connectRetryTime: 1, addPath: 'both' },
-        ...sources.map((address, index) => ({ address, asn: 64900 + index, passive: true })),
-      ],
-    });
-    cleanups.push(() => direct.close());
-    const leaves = await Promise.all(
-      sources.map(async (localAddress, index) => {
-        const leaf = await createSpeaker({
+    await speak(
+      ns,
+      {},
+      {
+        listen: [
+          { address: ns.here4, port: 179 },
+          { address: '127.0.0.1', port: 11_792 },
+        ],
+        peers: [
+          { address: ns.there4, asn: 65000, connectRetryTime: 1, addPath: 'both' },
+          ...sources.map((address, index) => ({ address, asn: 64900 + index, passive: true })),
+        ],
+      },
+    );
+    const leaves: Speaker[] = [];
+    for (const [index, localAddress] of sources.entries()) {
+      const leaf = await speak(
+        ns,
+        {},
+        {
           asn: 64900 + index,
           routerId: `10.0.1.${index + 1}`,
+          listen: [],
           peers: [{ address: '127.0.0.1', port: 11_792, localAddress, asn: 65001, connectRetryTime: 1 }],
-        });
-        cleanups.push(() => leaf.close());
-        leaf.setAdvertisements([{ prefix: '203.0.113.0/24', origin: 'other' }]);
-        return leaf;
-      }),
-    );
-    const paths = (): number =>
-      bird.ask('show route for 203.0.113.0/24 all').match(/BGP\.as_path: 65001 6490[01]/g)?.length ?? 0;
+        },
+      );
+      leaf.speaker.setAdvertisements([{ prefix: '203.0.113.0/24', origin: 'other' }]);
+      leaves.push(leaf.speaker);
+    }
+    const paths = (): number => shown(daemon, '203.0.113.0/24').match(/BGP\.as_path: 65001 6490[01]/g)?.length ?? 0;
     await until('both paths', () => paths() === 2);
     await leaves[0]!.close();
     await until('one path', () => paths() === 1);
+  });
+
+  it('add-path: we take both of two paths from BIRD, and the one that stays when the other goes', async () => {
+    const { daemon, speaker } = await lab(
+      {
+        family: 'add paths tx;',
+        global: `protocol static one { ipv4 { preference 150; }; route 203.0.113.0/24 blackhole { bgp_community.add((65000, 1)); }; }
+protocol static two { ipv4 { preference 140; }; route 203.0.113.0/24 blackhole { bgp_community.add((65000, 2)); }; }`,
+      },
+      { addPath: 'receive' },
+    );
+    await up(speaker);
+    await until('both paths', () => speaker.lookup('203.0.113.0/24').length === 2);
+    const [one, two] = speaker.lookup('203.0.113.0/24');
+    expect(one!.pathId).not.toBe(two!.pathId);
+    daemon.ask('disable one');
+    await until('one path', () => speaker.lookup('203.0.113.0/24').length === 1);
+    expect(speaker.lookup('203.0.113.0/24')[0]?.attributes.communities).toEqual([0xfde80002]);
+  });
+
+  it('extended next hop: IPv4 routes with IPv6 next hops both ways over a session on IPv6', async () => {
+    const ns = netns();
+    const daemon = await bird(ns, { over6: true, family: 'extended next hop on;' });
+    const { speaker } = await speak(
+      ns,
+      { address: ns.there6, extendedNextHop: true, nextHop: { ipv6: ns.here6 } },
+      { listen: [{ address: ns.here6, port: 179 }] },
+    );
+    speaker.setAdvertisements([{ prefix: '10.244.1.0/24', origin: 'pod-cidr', nextHop: ns.here6 }]);
+    await up(speaker);
+    await until('the route', () => shown(daemon, '10.244.1.0/24').includes(`BGP.next_hop: ${ns.here6}`));
+    expect(await until('its route', () => speaker.lookup('192.0.2.0/24')[0]?.nextHop)).toBe(ns.there6);
+  });
+
+  it('enhanced route refresh: BIRD asks, gets everything between the two marks and loses nothing; we ask and purge what is not told again', async () => {
+    const { ns, daemon, speaker, events } = await lab();
+    speaker.setAdvertisements([{ prefix: '10.244.1.0/24', origin: 'pod-cidr' }]);
+    await up(speaker);
+    await until('the route', () => holds(daemon, '10.244.1.0/24'));
+    const misses = watch(() => holds(daemon, '10.244.1.0/24'));
+    daemon.ask('reload in speaker');
+    await until('the request', () => events.includes('refresh: asked for ipv4-unicast'));
+    await pause(500);
+    expect(misses()).toBe(0);
+    const before = speaker.peers()[0]!.messagesReceived;
+    speaker.resetPeer(ns.there4, { soft: true });
+    // Two families, each with a route between two marks.
+    await until('the answer', () => speaker.peers()[0]!.messagesReceived >= before + 6);
+    expect(speaker.lookup('192.0.2.0/24')[0]?.stale).toBe(false);
+    expect(speaker.peers()[0]?.restarting).toBe(false);
+    expect(speaker.peers()[0]?.established).toBe(1);
+  });
+
+  it('roles: matching ones come up and routes are marked and filtered; others are refused', async () => {
+    const { daemon, speaker } = await lab(
+      { neighbour: 'local role provider;' },
+      { role: 'customer', strictRole: true },
+    );
+    await up(speaker);
+    // RFC 9234 section 5: the provider marks its routes with its AS; they must not go to providers or peers.
+    expect(speaker.lookup('192.0.2.0/24')[0]?.attributes.otc).toBe(65000);
+    speaker.setAdvertisements([{ prefix: '10.244.1.0/24', origin: 'pod-cidr' }]);
+    await until('our route', () => holds(daemon, '10.244.1.0/24'));
+    expect(shown(daemon, '10.244.1.0/24')).not.toContain('BGP.otc');
+    await tidy();
+
+    const down = await lab({ neighbour: 'local role customer;' }, { role: 'provider' });
+    down.speaker.setAdvertisements([{ prefix: '10.244.1.0/24', origin: 'pod-cidr' }]);
+    await up(down.speaker);
+    await until('our route', () => holds(down.daemon, '10.244.1.0/24'));
+    expect(shown(down.daemon, '10.244.1.0/24')).toContain('BGP.otc: 65001');
+    await tidy();
+
+    const wrong = await lab({ neighbour: 'local role provider;' }, { role: 'provider' });
+    await until('the refusal', () => wrong.events.some((event) => event.includes('Role Mismatch')));
+    expect(wrong.speaker.peers()[0]?.state).not.toBe('established');
+    await tidy();
+    const strict = await lab({}, { role: 'customer', strictRole: true });
+    await until('the refusal', () => strict.events.some((event) => event.includes('sent no role')));
+  });
+
+  it('four-octet AS numbers through a BIRD that knows two: AS_TRANS and AS4_PATH', async () => {
+    const { daemon, speaker } = await lab({ neighbour: 'enable as4 off;' });
+    const attributes = { prepend: { count: 1, asn: 4_200_000_002 } };
+    speaker.setAdvertisements([{ prefix: '10.244.1.0/24', origin: 'pod-cidr', attributes }]);
+    await up(speaker);
+    // BIRD joins AS_PATH and AS4_PATH again.
+    await until('the route', () => shown(daemon, '10.244.1.0/24').includes('BGP.as_path: 65001 4200000002'));
+    expect(speaker.lookup('192.0.2.0/24')[0]?.attributes.asPath).toEqual([{ type: 'sequence', asns: [65000] }]);
+  });
+
+  it('max-prefix: ours ends the session with Cease and tries again later; BIRD’s is heard', async () => {
+    const global =
+      'protocol static many { ipv4; route 203.0.113.0/28 blackhole; route 203.0.113.16/28 blackhole; route 203.0.113.32/28 blackhole; }';
+    const { daemon, speaker, events } = await lab({ global }, { maxPrefixes: { limit: 3, restartAfter: 2 } });
+    await until('the end', () => events.some((event) => event.includes('Maximum Number of Prefixes Reached')));
+    expect(events.filter((event) => event.startsWith('max-prefixes'))).toHaveLength(1);
+    expect(speaker.query((path) => path.peer !== '')).toEqual([]);
+    daemon.ask('disable many');
+    const ended = performance.now();
+    await up(speaker);
+    expect(performance.now() - ended).toBeGreaterThan(1000);
+    expect(speaker.peers()[0]).toMatchObject({ established: 2 });
+    await tidy();
+
+    const limited = await lab({ family: 'import limit 1 action restart;' });
+    limited.speaker.setAdvertisements(
+      ['10.244.1.0/24', '10.244.2.0/24'].map((prefix) => ({ prefix, origin: 'pod-cidr' })),
+    );
+    await until('the refusal', () =>
+      limited.events.some((event) => event.includes('Maximum Number of Prefixes Reached')),
+    );
+  });
+
+  it('dynamic neighbours: BIRD is taken in by prefix, and takes us in by prefix', async () => {
+    const ns = netns();
+    const daemon = await bird(ns);
+    const dynamicPeers = [{ prefix: `${ns.there4.replace(/\d+$/, '0')}/24`, asns: [64999, 65000] }];
+    const { speaker, events } = await speak(ns, {}, { peers: [], dynamicPeers });
+    speaker.setAdvertisements([{ prefix: '10.244.1.0/24', origin: 'pod-cidr' }]);
+    await until('the peer', () => speaker.peers()[0]?.state === 'established');
+    expect(speaker.peers()[0]).toMatchObject({ dynamic: true, asn: 65000, address: ns.there4 });
+    await until('our route', () => holds(daemon, '10.244.1.0/24'));
+    await until('its route', () => speaker.lookup('192.0.2.0/24').length === 1);
+    daemon.ask('disable speaker');
+    await until('its end', () => speaker.peers().length === 0);
+    expect(speaker.lookup('192.0.2.0/24')).toEqual([]);
+    speaker.setDynamicPeers([{ prefix: '203.0.113.0/24', asns: [65000] }]);
+    daemon.ask('enable speaker');
+    await until('the rejection', () => events.some((event) => event === 'rejected: no such peer'));
+    await tidy();
+
+    const other = netns();
+    const text = birdConfig(other).replace(
+      `neighbor ${other.here4} as 65001;`,
+      `neighbor range ${other.here4.replace(/\d+$/, '0')}/24 as 65001; dynamic name "dyn";`,
+    );
+    const open = await bird(other, { global: '' });
+    sh('tee', [`${open.folder}/bird.conf`], text.replace('connect retry time 1; connect delay time 1; ', ''));
+    expect(open.ask('configure')).toMatch(/Reconfigur/);
+    const dialling = await speak(other);
+    await up(dialling.speaker);
+    expect(open.ask('show protocols')).toMatch(/dyn1\s+BGP.*Established/);
+  });
+
+  it('shutdown communication and administrative reset, in words, both ways', async () => {
+    const { ns, daemon, speaker, events } = await lab();
+    await up(speaker);
+    daemon.ask('disable speaker "Schicht im Schacht"');
+    await until('the reason', () =>
+      events.some((event) => event.includes('Cease/Administrative Shutdown "Schicht im Schacht" (6/2)')),
+    );
+    daemon.ask('enable speaker');
+    await up(speaker);
+    speaker.resetPeer(ns.there4, { message: 'new key' });
+    await until('our reason', () => daemon.log().includes('new key'));
+    await up(speaker);
+    await speaker.close({ message: 'moving racks' });
+    await until('our last words', () => daemon.log().includes('moving racks'));
+  });
+
+  it('GRACEFUL_SHUTDOWN lowers LOCAL_PREF to 0; BLACKHOLE comes through with its mark', async () => {
+    const { speaker } = await lab({
+      global: `protocol static marked { ipv4;
+  route 203.0.113.0/24 blackhole { bgp_community.add((65535, 0)); };
+  route 203.0.114.1/32 blackhole { bgp_community.add((65535, 666)); };
+}`,
+    });
+    await up(speaker);
+    expect(speaker.lookup('203.0.113.0/24')[0]?.attributes.localPref).toBe(0);
+    expect(speaker.lookup('203.0.114.1/32')[0]?.attributes.communities).toEqual([0xffff029a]);
+    expect(speaker.lookup('192.0.2.0/24')[0]?.attributes.localPref).toBeUndefined();
+  });
+
+  it('collision: both dial at once, again and again, and one session stays', async () => {
+    const { ns, daemon, speaker } = await lab(
+      { neighbour: 'connect delay time 0;' },
+      { idleHoldTime: 0.05, connectRetryTime: 1 },
+    );
+    for (let round = 0; round < 5; round++) {
+      await up(speaker);
+      await until('BIRD too', () => established(daemon));
+      await pause(300);
+      expect(speaker.peers()[0]?.state).toBe('established');
+      const count = ns.exec('ss', ['-Htn', 'state', 'established']).split('\n').filter(Boolean).length;
+      expect(count).toBe(1);
+      const before = speaker.peers()[0]!.established;
+      daemon.ask('restart speaker');
+      await until('the next session', () => speaker.peers()[0]!.established > before);
+    }
+  });
+
+  it('delayed OPEN: the peer’s OPEN ends the wait, over a connection of either side', async () => {
+    const dialled = await lab({ neighbour: 'passive on;' }, { delayOpen: 20 });
+    const began = performance.now();
+    await up(dialled.speaker);
+    expect(performance.now() - began).toBeLessThan(10_000);
+    await tidy();
+    const accepted = await lab({}, { delayOpen: 20, passive: true });
+    await up(accepted.speaker);
   });
 });

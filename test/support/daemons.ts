@@ -53,7 +53,12 @@ function daemon(folder: string, children: readonly ChildProcess[], ask: (command
 }
 
 /** Starts zebra and bgpd of FRR; `config` is bgpd's. Clients ask by vtysh. */
-export async function startFrr(netns: TestNetns, config: string, bgpdArgs: readonly string[] = []): Promise<Daemon> {
+export async function startFrr(
+  netns: TestNetns,
+  config: string,
+  bgpdArgs: readonly string[] = [],
+  beside: readonly 'bfdd'[] = [],
+): Promise<Daemon> {
   need('/usr/lib/frr/bgpd', 'frr');
   const folder = mkdtempSync(join(tmpdir(), 'krb-frr-'));
   const file = (name: string, text: string): string => {
@@ -82,8 +87,15 @@ export async function startFrr(netns: TestNetns, config: string, bgpdArgs: reado
     '0',
   ]);
   await until('zebra', () => existsSync(join(folder, 'zserv.api')), 10_000);
+  const others = beside.map((name) =>
+    netns.spawn(`/usr/lib/frr/${name}`, [
+      ...common(name, file(`${name}.conf`, `hostname ${name}\n`)),
+      '--bfdctl',
+      join(folder, 'bfdd.sock'),
+    ]),
+  );
   const bgpd = netns.spawn('/usr/lib/frr/bgpd', [...common('bgpd', file('bgpd.conf', config)), '-P', '0', ...bgpdArgs]);
-  const made = daemon(folder, [zebra, bgpd], (command) =>
+  const made = daemon(folder, [zebra, ...others, bgpd], (command) =>
     netns.exec('vtysh', ['--vty_socket', folder, '-d', 'bgpd', '-c', command]),
   );
   await until('bgpd', () => made.ask('show version').includes('FRRouting'));

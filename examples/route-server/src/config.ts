@@ -100,9 +100,8 @@ export function parseConfig(
     options: {
       ...config,
       holdTime: config.holdTime ?? 90,
-      peers: config.peers.map(({ multihop, ...rest }) => ({
-        ...rest,
-        ...(multihop === undefined ? {} : { multihop: Boolean(multihop) }),
+      peers: config.peers.map((peer) => ({
+        ...peer,
         // Everything is imported: a peer whose paths do not begin with its AS is its own affair here.
         enforceFirstAs: false,
       })),

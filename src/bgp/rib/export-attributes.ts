@@ -25,6 +25,8 @@ export interface ExportSettings {
   readonly nextHopUnchanged: boolean;
   /** Peers take IPv6 next hops for IPv4 routes (RFC 8950). */
   readonly extendedNextHop: boolean;
+  /** Peers know LLGR_STALE (RFC 9494): routes kept as last resort may go to them. */
+  readonly longLived: boolean;
   /** Our role towards these peers (RFC 9234). */
   readonly role?: 'provider' | 'rs' | 'rs-client' | 'customer' | 'peer' | undefined;
   /** Removes private AS numbers from the path towards eBGP peers. */
@@ -36,6 +38,8 @@ export function mayExport(store: AttributeStore, attr: number, source: RibPeer, 
   const { kind, role } = settings;
   const toIbgp = kind === 'ibgp' || kind === 'ibgp-client';
   if (source.kind === 'ibgp' && kind === 'ibgp') return false;
+  // RFC 9494 section 4.3: whoever does not know the mark would take the route for a good one.
+  if ((store.wellKnown[attr]! & 32) !== 0 && !settings.longLived) return false;
   if (store.tag[attr] === 0) {
     const known = store.wellKnown[attr]!;
     if ((known & 2) !== 0 || ((known & 1) !== 0 && kind === 'ebgp') || ((known & 4) !== 0 && !toIbgp)) return false;

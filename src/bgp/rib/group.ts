@@ -74,6 +74,8 @@ export interface ExportGroup {
   ): readonly { readonly attr: number; readonly pathId: number; readonly source: number }[];
   readonly queued: number;
   setPolicy(policy: PolicyHook | undefined): void;
+  /** Moves some of the members, with all that they were told, to a group of their own under another policy. */
+  split(peers: readonly number[], policy: PolicyHook | undefined): ExportGroup;
   close(): void;
 }
 
@@ -144,19 +146,30 @@ function push(chains: Chains, source: number, prefix: number, attr: number): voi
   chains.tails.set(source, item);
 }
 
+/** What a group takes over from the one that it was split from. */
+interface Seed {
+  readonly sent: Int32Array;
+  readonly source: Uint16Array;
+  readonly seats: readonly Seat[];
+}
+
 /** Makes an {@link ExportGroup}. */
 export function createExportGroup(options: ExportGroupOptions): ExportGroup {
+  return seededGroup(options, undefined);
+}
+
+function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): ExportGroup {
   const { rib, settings } = options;
   const { store, prefixes } = rib;
   const highWater = options.highWater ?? HIGH_WATER;
-  let sent: Int32Array = new Int32Array(rib.head.length).fill(-1);
-  let source: Uint16Array = new Uint16Array(rib.head.length);
+  let sent: Int32Array = seed?.sent ?? new Int32Array(rib.head.length).fill(-1);
+  let source: Uint16Array = seed?.source ?? new Uint16Array(rib.head.length);
   let queue: Int32Array = new Int32Array(1024);
   let queueHead = 0;
   let queueTail = 0;
-  let queuedFlag: Uint8Array = new Uint8Array(rib.head.length);
+  let queuedFlag: Uint8Array = new Uint8Array(sent.length);
   const outgoing = createOutgoing(options);
-  const seats: Seat[] = [];
+  const seats: Seat[] = [...(seed?.seats ?? [])];
 
   const fit = (): void => {
     const n = rib.head.length;
@@ -441,6 +454,13 @@ export function createExportGroup(options: ExportGroupOptions): ExportGroup {
     setPolicy(next) {
       outgoing.setPolicy(next);
       markAll();
+    },
+    split(peers, policy) {
+      fit();
+      const moved = seats.filter(({ member }) => peers.includes(member.peer));
+      for (const seat of moved) seats.splice(seats.indexOf(seat), 1);
+      for (let prefix = 0; prefix < sent.length; prefix++) if (sent[prefix]! >= 0) retain(store, sent[prefix]!);
+      return seededGroup({ ...options, policy }, { sent: sent.slice(), source: source.slice(), seats: moved });
     },
     close() {
       for (let prefix = 0; prefix < sent.length; prefix++) if (sent[prefix]! >= 0) release(store, sent[prefix]!);

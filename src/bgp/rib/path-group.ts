@@ -21,14 +21,18 @@ interface Seat {
 
 const out = new Uint8Array(256 * 1024 + 65_536);
 
+type PathGroupOptions = ExportGroupOptions & { readonly limit: number };
+
 /** Makes a group whose members take up to `limit` paths a prefix. */
-export function createPathGroup(options: ExportGroupOptions & { readonly limit: number }): ExportGroup {
+export function createPathGroup(options: PathGroupOptions): ExportGroup {
+  return groupOf(options, [], new Map());
+}
+
+function groupOf(options: PathGroupOptions, seats: Seat[], ids: Map<string, number>): ExportGroup {
   const { rib, settings, limit } = options;
   const { store, prefixes } = rib;
   const highWater = options.highWater ?? 1024 * 1024;
   const outgoing = createOutgoing(options);
-  const seats: Seat[] = [];
-  const ids = new Map<string, number>();
 
   const idOf = (row: number): number => {
     const key = `${rib.rowPeer[row]}/${rib.rowPathId?.[row] ?? 0}`;
@@ -185,6 +189,13 @@ export function createPathGroup(options: ExportGroupOptions & { readonly limit: 
     setPolicy(next) {
       outgoing.setPolicy(next);
       for (const seat of seats) fill(seat);
+    },
+    split(peers, policy) {
+      const moved = seats.filter(({ member }) => peers.includes(member.peer));
+      for (const seat of moved) seats.splice(seats.indexOf(seat), 1);
+      const made = groupOf({ ...options, policy }, moved, new Map(ids));
+      made.markAll();
+      return made;
     },
     close() {
       for (const seat of seats) drop(seat);

@@ -46,21 +46,31 @@ export interface Negotiated {
         readonly families: readonly UnicastFamily[];
         /** Families whose forwarding the peer kept. */
         readonly forwarding: readonly UnicastFamily[];
-        /** Seconds of long-lived staleness by family (RFC 9494). */
-        readonly longLived: ReadonlyMap<UnicastFamily, number>;
+        /** Long-lived staleness by family, when we offer it too (RFC 9494): seconds, and whether forwarding was kept. */
+        readonly longLived: ReadonlyMap<UnicastFamily, { readonly staleTime: number; readonly forwarding: boolean }>;
       }
     | undefined;
+  /** The peer knows LLGR_STALE (RFC 9494): it may be told of routes kept as last resort. */
+  readonly longLivedAware: boolean;
   readonly peerRole: Role | undefined;
   readonly peerHostName: string;
   readonly capabilities: readonly Capability[];
 }
 
-/** The capabilities to offer. `peerType` decides what makes sense; `restarting`: forwarding state survived our restart. */
+/** What happened to us before a session. */
+export interface Past {
+  /** We restarted and hold back our routes until we know the peer's. */
+  readonly restarting: boolean;
+  /** Forwarding went on all the time: through our restart, or because only the session had ended. */
+  readonly forwarding: boolean;
+}
+
+/** The capabilities to offer. `peerType` decides what makes sense. */
 export function offer(
   options: SessionOptions,
   asn: number,
   peerType: PeerType,
-  restarting: boolean,
+  { restarting, forwarding }: Past,
   hostName?: string,
 ): Capability[] {
   const families = options.families ?? FAMILIES;
@@ -81,13 +91,13 @@ export function offer(
     restarting: restarting && graceful !== undefined,
     notification: graceful !== undefined,
     restartTime: graceful?.restartTime ?? 0,
-    families: graceful === undefined ? [] : families.map((family) => ({ family, forwarding: restarting })),
+    families: graceful === undefined ? [] : families.map((family) => ({ family, forwarding })),
   });
   if ((graceful?.longLivedTime ?? 0) > 0) {
     const staleTime = graceful?.longLivedTime ?? 0;
     capabilities.push({
       type: 'long-lived-graceful-restart',
-      entries: families.map((family) => ({ family, forwarding: restarting, staleTime })),
+      entries: families.map((family) => ({ family, forwarding, staleTime })),
     });
   }
   if (options.role !== undefined && peerType === 'ebgp') capabilities.push({ type: 'role', role: options.role });
@@ -162,11 +172,10 @@ export function negotiate(
     });
   };
   const graceful = find('graceful-restart');
-  const longLived = new Map<UnicastFamily, number>();
+  const longLived = new Map<UnicastFamily, { readonly staleTime: number; readonly forwarding: boolean }>();
   if (ours('long-lived-graceful-restart') !== undefined) {
-    for (const entry of find('long-lived-graceful-restart')?.entries ?? []) {
-      if (families.includes(entry.family as UnicastFamily))
-        longLived.set(entry.family as UnicastFamily, entry.staleTime);
+    for (const { family, staleTime, forwarding } of find('long-lived-graceful-restart')?.entries ?? []) {
+      if (families.includes(family as UnicastFamily)) longLived.set(family as UnicastFamily, { staleTime, forwarding });
     }
   }
   const holdTime = Math.min(local.holdTime, open.holdTime);
@@ -198,6 +207,7 @@ export function negotiate(
             ),
             longLived,
           },
+    longLivedAware: find('long-lived-graceful-restart') !== undefined,
     peerRole,
     peerHostName: find('fqdn')?.hostName ?? '',
     capabilities: [...theirs].sort((a, b) => capabilityCode(a) - capabilityCode(b)),

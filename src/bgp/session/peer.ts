@@ -12,6 +12,7 @@ import {
   decodeNotification,
   describeNotification,
   encodeNotification,
+  hardReset,
   isHardReset,
   notification,
 } from '../message/notification.ts';
@@ -50,8 +51,8 @@ export interface SessionHandlers {
   ): { notification: Notification; reason: string } | undefined;
   onRefresh(refresh: RouteRefresh): void;
   onDrain(): void;
-  /** All of a chunk has been read. */
-  onRead(): void;
+  /** All of a chunk has been read, which took so many milliseconds. */
+  onRead(ms: number): void;
 }
 
 /** What a driver is made from. */
@@ -118,6 +119,26 @@ const KEEPALIVE = encodeKeepalive();
 /** Whether a NOTIFICATION ends forwarding too: hard reset (RFC 8538), or BFD saw the path fail (RFC 9384). */
 function isFinal(said: Notification): boolean {
   return isHardReset(said) || (said.code === NotificationCode.cease && said.subcode === CeaseError.bfdDown);
+}
+
+/** Reasons after which a peer must not go on forwarding to us (RFC 8538 section 4, RFC 9384). */
+const FINAL: readonly number[] = [
+  CeaseError.maxPrefixes,
+  CeaseError.adminShutdown,
+  CeaseError.peerDeconfigured,
+  CeaseError.bfdDown,
+];
+
+/** What a link is told in place of a NOTIFICATION: a hard reset, where the peer would keep our routes otherwise. */
+function outgoing(link: Link, said: Notification): Notification {
+  const final = said.code === NotificationCode.cease && FINAL.includes(said.subcode);
+  return final && link.negotiated?.gracefulRestart?.notification === true ? hardReset(said) : said;
+}
+
+/** A reason, with what the peer was told of it. */
+function explained(reason: string, link: Link | undefined): string {
+  const said = link?.said;
+  return said?.direction === 'sent' ? `${reason}; sent ${describeNotification(said.notification)}` : reason;
 }
 
 /** Makes a {@link SessionDriver}; it is idle until `start`. */
@@ -222,12 +243,13 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
     connection.start({
       onData: (bytes) => {
         if (links[side] !== link || link.closed) return;
+        const began = clock.now();
         const fault = link.framer.push(bytes, (chunk, offset, length, type) =>
           receive(link, chunk, offset, length, type),
         );
         if (fault !== undefined && !link.closed)
           feed({ type: 'error', side, notification: fault.notification, reason: fault.reason });
-        handlers.onRead();
+        handlers.onRead(clock.now() - began);
       },
       onDrain: () => {
         if (link.closed) return;
@@ -366,8 +388,9 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
         case 'notify': {
           const link = links[action.side];
           if (link === undefined) break;
-          link.said = { notification: action.notification, direction: 'sent' };
-          send(link, encodeNotification(action.notification));
+          const said = outgoing(link, action.notification);
+          link.said = { notification: said, direction: 'sent' };
+          send(link, encodeNotification(said));
           break;
         }
         case 'close': {
@@ -420,13 +443,11 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
           const link = over[action.side];
           upSince = undefined;
           sendWatch?.();
-          handlers.onDown(endOf(link, action.reason, action.graceful));
+          handlers.onDown(endOf(link, explained(action.reason, link), action.graceful));
           break;
         }
         case 'failed': {
-          const said = over[action.side]?.said;
-          const sent = said?.direction === 'sent' ? `; sent ${describeNotification(said.notification)}` : '';
-          handlers.onFailed(action.reason + sent);
+          handlers.onFailed(explained(action.reason, over[action.side]));
           break;
         }
       }

@@ -62,10 +62,21 @@ const SIGNATURES = {
   close: { arguments: ['i32'], return: 'i32' },
 } as const;
 
+/** Loads a module whose experimental state is known here and no news to whoever uses us: there is another back end. */
+function loadQuietly(load: NodeJS.Require, name: string): unknown {
+  const { emitWarning } = process;
+  process.emitWarning = () => undefined;
+  try {
+    return load(name);
+  } finally {
+    process.emitWarning = emitWarning;
+  }
+}
+
 function loadLibc(): Libc | undefined {
   const require = createRequire(import.meta.url);
   try {
-    const ffi = require('node:ffi') as {
+    const ffi = loadQuietly(require, 'node:ffi') as {
       dlopen(path: string | null, functions?: object): unknown;
       DynamicLibrary?: new (path: string | null) => FfiLibrary;
     };
@@ -117,8 +128,9 @@ function md5Struct(address: string, password: string, mapped: boolean): Uint8Arr
   return bytes;
 }
 
-function wanted(security: PeerSecurity | undefined): boolean {
-  return security?.password !== undefined || security?.ttlSecurityHops !== undefined || security?.ttl !== undefined;
+/** Whether a session must not come up without its protection. */
+function needed(security: PeerSecurity | undefined): boolean {
+  return security?.password !== undefined || security?.ttlSecurityHops !== undefined;
 }
 
 /** Makes the {@link SocketOptions} of this system; nothing is loaded before it is needed. */
@@ -126,12 +138,17 @@ export function createSocketOptions(): SocketOptions {
   let libc: Libc | undefined;
   let looked = false;
 
-  const need = (what: string): Libc => {
+  const find = (): Libc | undefined => {
     if (!looked) {
       looked = true;
       libc = loadLibc();
     }
-    if (libc !== undefined) return libc;
+    return libc;
+  };
+
+  const need = (what: string): Libc => {
+    const found = find();
+    if (found !== undefined) return found;
     throw new SdkError(`${what} needs node:ffi (Node 26) or the package koffi`, {
       code: 'SOCKET_UNSUPPORTED',
       details: { what },
@@ -155,7 +172,8 @@ export function createSocketOptions(): SocketOptions {
 
   return {
     client(address, security) {
-      if (!wanted(security)) return new Socket();
+      // A hop limit alone is a precaution: where it cannot be set the session goes without.
+      if (!needed(security) && (security.ttl === undefined || find() === undefined)) return new Socket();
       const v6 = address.includes(':');
       const fd = need('socket protection').socket(
         v6 ? AF_INET6 : AF_INET,
@@ -175,7 +193,7 @@ export function createSocketOptions(): SocketOptions {
       return new Socket({ fd });
     },
     accepted(socket, security) {
-      if (security.ttlSecurityHops === undefined && security.ttl === undefined) return;
+      if (security.ttlSecurityHops === undefined && (security.ttl === undefined || find() === undefined)) return;
       const handle = (socket as unknown as { _handle?: { fd?: number } })._handle;
       const fd = handle?.fd ?? -1;
       if (fd < 0)
@@ -187,13 +205,12 @@ export function createSocketOptions(): SocketOptions {
       const handle = (server as unknown as { _handle?: { fd?: number } })._handle;
       const fd = handle?.fd ?? -1;
       if (fd < 0) return;
-      if (!wanted(security)) {
+      if (security?.password === undefined) {
         // Nothing was ever set when nothing was ever loaded.
         if (looked && libc !== undefined) libc.setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG, md5Struct(peer, '', false), 216);
         return;
       }
-      if (security?.password !== undefined)
-        set(fd, IPPROTO_TCP, TCP_MD5SIG, md5Struct(peer, security.password, false), 'TCP MD5');
+      set(fd, IPPROTO_TCP, TCP_MD5SIG, md5Struct(peer, security.password, false), 'TCP MD5');
     },
   };
 }

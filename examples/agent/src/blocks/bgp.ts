@@ -57,7 +57,7 @@ const peerOptions = (peer: BgpPeerConfig, context: BlockContext, policies: Polic
     port: peer.port,
     ...(peer.localAddress === undefined ? {} : { localAddress: peer.localAddress }),
     ...(peer.password === undefined ? {} : { password: peer.password }),
-    ...(peer.multihopTtl === undefined ? {} : { multihop: true }),
+    ...(peer.multihopTtl === undefined ? {} : { multihop: peer.multihopTtl }),
     holdTime: peer.holdTimeSeconds,
     families: peer.families.map((family) => (family === 4 ? 'ipv4-unicast' : 'ipv6-unicast')),
     routeReflectorClient: peer.routeReflectorClient,
