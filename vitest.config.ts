@@ -20,6 +20,9 @@ const proofOnly = process.env['PROOF']
       'test/netns/routing-convergence.test.ts',
       'test/peers/ingress-ecmp.test.ts',
       'test/peers/bgp-bfd.test.ts',
+      'test/peers/bgp-bird-session.test.ts',
+      'test/peers/bgp-frr-session.test.ts',
+      'test/peers/bgp-gobgp.test.ts',
     ];
 
 /** One project per level of proof; see CONTRIBUTING. */

@@ -2,6 +2,9 @@
  * Scenes for tests with real BGP daemons: a namespace, one daemon of Debian in it as AS 65000, our speaker outside.
  * Every daemon originates 192.0.2.0/24 and 2001:db8:f::/48 unless told otherwise; everything made is undone by `tidy`.
  */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createSpeaker } from 'kube-router-sdk/bgp';
 import type { PeerOptions, Speaker, SpeakerOptions } from 'kube-router-sdk/bgp';
 import type { Daemon } from './daemons.ts';
@@ -59,11 +62,14 @@ export async function speak(
 }
 
 /** Waits until a peer is up and has told everything it has. */
-export const up = (speaker: Speaker, index = 0): Promise<boolean> =>
-  until('the session', () => {
-    const peer = speaker.peers()[index];
-    return peer?.state === 'established' && peer.synced;
-  });
+export async function up(speaker: Speaker, index = 0): Promise<void> {
+  const peer = () => speaker.peers()[index];
+  await until('the session', () => peer()?.state === 'established' && peer()?.synced === true).catch(
+    (error: unknown) => {
+      throw new Error(`no session: ${peer()?.state}, ${peer()?.lastError}`, { cause: error });
+    },
+  );
+}
 
 /** A second that must pass in which nothing may happen. */
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -208,11 +214,36 @@ ${family('ipv6-unicast')}
   return made;
 }
 
-/** ExaBGP at the other end. */
-export async function exabgp(ns: TestNetns, scene: Scene = {}): Promise<Daemon> {
+/** What ExaBGP read of ours, as its own JSON. */
+export interface ExabgpUpdate {
+  readonly attribute?: Readonly<Record<string, unknown>>;
+  readonly announce?: Readonly<Record<string, Readonly<Record<string, readonly { readonly nlri: string }[]>>>>;
+  readonly withdraw?: Readonly<Record<string, readonly { readonly nlri: string }[]>>;
+}
+
+/** ExaBGP at the other end, and the UPDATEs that it read. */
+export async function exabgp(
+  ns: TestNetns,
+  scene: Scene = {},
+): Promise<{ updates(): readonly ExabgpUpdate[] } & Daemon> {
+  const folder = mkdtempSync(join(tmpdir(), 'krb-exa-'));
+  undo(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'updates');
+  const reader = join(folder, 'reader.py');
+  // ExaBGP hands its reader a pipe that does not block.
+  writeFileSync(
+    reader,
+    `import os
+os.set_blocking(0, True)
+out = open('${file}', 'wb', 0)
+while data := os.read(0, 65536):
+    out.write(data)
+`,
+  );
   const made = await startExabgp(
     ns,
-    `${scene.global ?? ''}
+    `process reader { run /usr/bin/python3 ${reader}; encoder json; }
+${scene.global ?? ''}
 neighbor ${ns.here4} {
   router-id 10.0.0.254;
   local-address ${ns.there4};
@@ -220,6 +251,7 @@ neighbor ${ns.here4} {
   peer-as ${scene.asn ?? 65001};
   ${scene.neighbour ?? ''}
   family { ipv4 unicast; ipv6 unicast; }
+  api { processes [ reader ]; receive { parsed; update; } }
   ${scene.family ?? ''}
   static {
     route 192.0.2.0/24 next-hop ${ns.there4};
@@ -229,5 +261,22 @@ neighbor ${ns.here4} {
 `,
   );
   undo(() => made.close());
-  return made;
+  return {
+    ...made,
+    updates() {
+      if (!existsSync(file)) return [];
+      const lines = readFileSync(file, 'utf8')
+        .split('\n')
+        .filter((line) => line.includes('"update"'));
+      return lines.flatMap((line) => {
+        try {
+          const said = JSON.parse(line) as { neighbor?: { message?: { update?: ExabgpUpdate } } };
+          return said.neighbor?.message?.update ?? [];
+        } catch {
+          // The last line may still be growing.
+          return [];
+        }
+      });
+    },
+  };
 }
