@@ -57,7 +57,11 @@ export function createRetention({ core, peer, address, onChange }: RetentionOpti
   let cancelTimer: () => void = () => undefined;
   let finishSweep: () => void = () => undefined;
 
-  const sweep = (families: readonly FamilyNumber[], visit: (rib: Rib, row: number) => void, done?: () => void): void => {
+  const sweep = (
+    families: readonly FamilyNumber[],
+    visit: (rib: Rib, row: number) => void,
+    done?: () => void,
+  ): void => {
     finishSweep();
     finishSweep = core.sweep(peer, families, visit, done);
   };
