@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sets up everything a make target needs: npm packages, the build, and the Debian packages named as arguments' groups.
-# Usage: scripts/setup.sh [lab] [peers] [browser]
+# Usage: scripts/setup.sh [lab] [peers] [browser] [image]
 # What is missing is listed before it is installed; without root or sudo the one command to run is printed, exit 2.
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 lab='iptables:iptables ipset:ipset ipvsadm:ipvsadm conntrack:conntrack nftables:nft iproute2:ip iputils-ping:ping kmod:modprobe user-mode-linux:linux.uml frr:/usr/lib/frr/bgpd kubernetes-client:kubectl containernetworking-plugins:/usr/lib/cni/bridge tcpdump:tcpdump'
 peers='frr:/usr/lib/frr/bgpd bird2:bird gobgpd:gobgpd exabgp:exabgp tshark:tshark'
 browser='chromium:chromium'
+image='debootstrap:debootstrap'
 
 missing=''
 for group in "$@"; do
