@@ -16,7 +16,7 @@ describe('migration', () => {
     result = await bootUml({
       name: 'kra-migration',
       memMb: 1024,
-      timeoutMs: 600_000,
+      timeoutMs: 1_500_000,
       modules: rigModules,
       files: { 'cluster.yaml': rigObjects },
       script: `${rigPrelude}${kubeRouterState}
@@ -67,7 +67,7 @@ exit 0
 `,
     });
     if (result.exitCode !== 0) throw new Error(`guest: ${result.stdout.slice(-4000)}\n${result.stderr.slice(-4000)}`);
-  }, 610_000);
+  }, 1_510_000);
 
   test('the fixture is kube-router’s', () => {
     expect(out('kr-before')).toContain('KUBE-POD-FW-');

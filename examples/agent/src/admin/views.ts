@@ -37,7 +37,33 @@ export interface ServiceView {
   readonly port: number;
   readonly kind: string;
   readonly scheduler: string;
-  readonly backends: readonly { readonly address: string; readonly weight: number; readonly draining: boolean }[];
+  readonly backends: readonly BackendView[];
+  /** Since its making; absent where the kernel was not asked. */
+  readonly connections?: number;
+  /** Connections a second, the kernel's estimate. */
+  readonly rate?: number;
+}
+
+/** One endpoint of a virtual server. */
+export interface BackendView {
+  readonly address: string;
+  readonly weight: number;
+  readonly draining: boolean;
+  readonly connections?: number;
+  readonly rate?: number;
+}
+
+/** One path of a looking glass. */
+export interface RibView {
+  readonly prefix: string;
+  /** Empty: of this node. */
+  readonly peer: string;
+  readonly nextHop: string;
+  readonly asPath: string;
+  readonly communities: readonly string[];
+  readonly best: boolean;
+  readonly reason: string;
+  readonly stale: boolean;
 }
 
 /** One policy. */
@@ -46,6 +72,15 @@ export interface PolicyView {
   readonly directions: readonly ('ingress' | 'egress')[];
   /** `namespace/name` of local pods that it selects. */
   readonly pods: readonly string[];
+  /** Packets that its rules let through and that its pods refused, where the backend counts. */
+  readonly allowed?: number;
+  readonly refused?: number;
+}
+
+/** Who reaches whom: rows are sources, columns destinations, `+` may, `-` may not. */
+export interface MatrixView {
+  readonly pods: readonly string[];
+  readonly rows: readonly string[];
 }
 
 /** What the blocks tell; a block that does not run tells nothing. */
@@ -56,7 +91,14 @@ export interface Providers {
   advertisements: () => readonly Advertisement[];
   vips: () => readonly VirtualIp[];
   services: () => readonly ServiceView[];
+  /** The same with the kernel's counters. */
+  counted: (views: readonly ServiceView[]) => Promise<readonly ServiceView[]>;
   policies: () => readonly PolicyView[];
+  /** The policies with the packets that their rules counted. */
+  hits: () => Promise<readonly PolicyView[]>;
+  matrix: (query: URLSearchParams) => MatrixView;
+  /** Adj-RIB-In, Adj-RIB-Out (`?peer=`) or Loc-RIB (`?prefix=`). */
+  rib: (query: URLSearchParams) => readonly RibView[];
   explain: (query: URLSearchParams) => unknown;
   /** Answers when the rules of the pod that the query names are in force. */
   gate: (query: URLSearchParams) => Promise<unknown>;
@@ -71,7 +113,11 @@ export function emptyProviders(): Providers {
     advertisements: () => [],
     vips: () => [],
     services: () => [],
+    counted: (views) => Promise.resolve(views),
     policies: () => [],
+    hits: () => Promise.resolve([]),
+    matrix: () => ({ pods: [], rows: [] }),
+    rib: () => [],
     explain: () => {
       throw new Error('the firewall block does not run');
     },
@@ -110,19 +156,23 @@ const DEFAULT_LIMIT = 1000;
 
 /** All views by path. Lists take `limit`, 1,000 when absent, and `filter`, a text that an item must contain. */
 export function createViews({ node, startedAt, state, providers }: ViewInputs): ReadonlyMap<string, View> {
+  const select = <T>(query: URLSearchParams, items: Iterable<T>): { found: T[]; total: number } => {
+    const limit = Number(query.get('limit') ?? DEFAULT_LIMIT);
+    const filter = query.get('filter') ?? '';
+    if (!Number.isInteger(limit) || limit < 0) throw new Error('limit is not a whole number');
+    const found: T[] = [];
+    let total = 0;
+    for (const item of items) {
+      if (filter !== '' && !JSON.stringify(item).includes(filter)) continue;
+      total++;
+      if (found.length < limit) found.push(item);
+    }
+    return { found, total };
+  };
   const list =
-    (name: string, items: () => Iterable<unknown>): View =>
+    (name: string, items: (query: URLSearchParams) => Iterable<unknown>): View =>
     (query) => {
-      const limit = Number(query.get('limit') ?? DEFAULT_LIMIT);
-      const filter = query.get('filter') ?? '';
-      if (!Number.isInteger(limit) || limit < 0) throw new Error('limit is not a whole number');
-      const found: unknown[] = [];
-      let total = 0;
-      for (const item of items()) {
-        if (filter !== '' && !JSON.stringify(item).includes(filter)) continue;
-        total++;
-        if (found.length < limit) found.push(item);
-      }
+      const { found, total } = select(query, items(query));
       return { [name]: found, total };
     };
   const status = (): StatusView => ({
@@ -146,8 +196,22 @@ export function createViews({ node, startedAt, state, providers }: ViewInputs): 
     ['/routes', list('routes', () => providers.routes())],
     ['/advertisements', list('advertisements', () => providers.advertisements())],
     ['/vips', list('vips', () => providers.vips())],
-    ['/services', list('services', () => providers.services())],
-    ['/policies', list('policies', () => providers.policies())],
+    [
+      '/services',
+      async (query) => {
+        const { found, total } = select(query, providers.services());
+        return { services: await providers.counted(found), total };
+      },
+    ],
+    [
+      '/policies',
+      async (query) => {
+        const { found, total } = select(query, await providers.hits());
+        return { policies: found, total };
+      },
+    ],
+    ['/matrix', (query) => providers.matrix(query)],
+    ['/rib', list('paths', (query) => providers.rib(query))],
     ['/issues', list('issues', () => state.issues())],
     ['/passes', list('passes', () => state.recent())],
     ['/explain', (query) => providers.explain(query)],

@@ -2,7 +2,14 @@
  * BGP on this node: the sessions that nodes, annotations and flags ask for, what is announced, and the routes learned.
  * A change of a peer touches that peer alone; only a change of our own number, identifier or listening address starts anew.
  */
-import { createSpeaker, type PeerOptions, type PeerStatus, type Speaker, type SpeakerEvent } from 'kube-router-sdk/bgp';
+import {
+  createSpeaker,
+  type PathView,
+  type PeerOptions,
+  type PeerStatus,
+  type Speaker,
+  type SpeakerEvent,
+} from 'kube-router-sdk/bgp';
 import type { Advertisement, Issue, KernelRoute, KernelRouteChanges } from 'kube-router-sdk/net';
 import {
   advertisements as podAdvertisements,
@@ -22,7 +29,7 @@ import {
   type Observable,
   type Subscription,
 } from 'rxjs';
-import type { PeerView } from '../admin/views.ts';
+import type { PeerView, RibView } from '../admin/views.ts';
 import type { BlockContext } from './context.ts';
 import { externalExport, importPolicy, internalExport } from './policies.ts';
 import { peersOptions } from './peers-options.ts';
@@ -264,6 +271,16 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
       announced: speaker?.adjacent(status.address, 'out').length ?? 0,
       ...(status.state === 'established' || status.lastError === undefined ? {} : { reason: status.lastError }),
     }));
+  providers.rib = (query) => {
+    const peer = query.get('peer') ?? '';
+    const prefix = query.get('prefix') ?? '';
+    if (peer === '' && prefix === '') throw new Error('peer and view=in|out, or prefix, is needed');
+    const paths =
+      peer === ''
+        ? (speaker?.lookup(prefix) ?? [])
+        : (speaker?.adjacent(peer, query.get('view') === 'out' ? 'out' : 'in') ?? []);
+    return paths.map(ribView);
+  };
   metrics?.onScrape(() => {
     metrics.replace(
       'kube_router_bgp_peer_info',
@@ -308,6 +325,19 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
       started = true;
       schedule();
     },
+  };
+}
+
+function ribView({ prefix, peer, nextHop, attributes, best, reason, stale }: PathView): RibView {
+  return {
+    prefix,
+    peer,
+    nextHop,
+    asPath: (attributes.asPath ?? []).flatMap(({ asns }) => asns).join(' '),
+    communities: (attributes.communities ?? []).map((one) => `${Math.floor(one / 65536)}:${one % 65536}`),
+    best,
+    reason,
+    stale,
   };
 }
 

@@ -15,10 +15,11 @@ import { parsePortRange } from '../flags/services.ts';
 import { part, type Part } from '../part.ts';
 import { objectInput } from '../sources.ts';
 import { createCaptureRunner } from '../capture.ts';
-import { policyMetrics } from '../metrics/policies.ts';
+import { countPolicies, policyMetrics } from '../metrics/policies.ts';
 import { meterTools } from '../metrics/tools.ts';
 import type { BlockContext } from './context.ts';
 import { createPodGate } from './gate.ts';
+import { policyViews, reachability } from './policy-views.ts';
 import { filter } from 'rxjs';
 
 /** How long the gate of pod start waits, in seconds: when nothing is said, and at most. */
@@ -75,24 +76,26 @@ export function wireFirewall(context: BlockContext): Part {
       : {}),
   });
 
-  if (metrics !== undefined) {
-    policyMetrics({
-      metrics,
-      runner: context.runner,
-      families,
-      ...(flags['use-nftables-for-netpol'] ? {} : { flavour: context.flavour }),
-      state: () => compiled,
-    });
-  }
-  providers.policies = () =>
-    [...policies.snapshot().items].map(([policy, object]) => ({
-      policy,
-      directions: [
-        ...(object.ingress === undefined ? [] : (['ingress'] as const)),
-        ...(object.egress === undefined ? [] : (['egress'] as const)),
-      ],
-      pods: [],
+  const counted = {
+    runner: context.runner,
+    families,
+    flavour: flags['use-nftables-for-netpol'] ? undefined : context.flavour,
+    state: () => compiled,
+  };
+  if (metrics !== undefined) policyMetrics({ ...counted, metrics });
+  providers.policies = () => policyViews(policies.snapshot().items, compiled);
+  providers.hits = async () => {
+    const packets = await countPolicies(counted);
+    const sum = (policy: string, verdict: string): number =>
+      packets.reduce((all, one) => all + (one.policy === policy && one.verdict === verdict ? one.packets : 0), 0);
+    return providers.policies().map((view) => ({
+      ...view,
+      ...(counted.flavour === undefined
+        ? {}
+        : { allowed: sum(view.policy, 'allowed'), refused: sum(view.policy, 'refused') }),
     }));
+  };
+  providers.matrix = (query) => reachability(context, query);
   providers.gate = (query) => {
     const wait = Math.min(Number(query.get('timeout') ?? GATE_SECONDS) || GATE_SECONDS, MAX_GATE_SECONDS);
     return gate.admit(query.get('pod') ?? '', query.getAll('ip'), AbortSignal.timeout(wait * 1000));

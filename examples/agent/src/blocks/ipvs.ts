@@ -19,7 +19,7 @@ import { createFeed } from '../feed.ts';
 import { part, type Part } from '../part.ts';
 import { objectInput } from '../sources.ts';
 import type { BlockContext } from './context.ts';
-import { serviceMetrics } from './service-metrics.ts';
+import { countedServices, serviceMetrics } from './service-metrics.ts';
 
 const ZONE = 'topology.kubernetes.io/zone';
 
@@ -102,6 +102,7 @@ export function wireIpvs(context: BlockContext): Part {
   const following = feed.desired$.subscribe((desired) => (state = desired.state));
   context.onClose(() => following.unsubscribe());
   providers.services = () => serviceViews(state);
+  providers.counted = (views) => countedServices(runner, views);
   if (context.metrics !== undefined) serviceMetrics(context.metrics, runner, objects, () => state);
 
   return part({

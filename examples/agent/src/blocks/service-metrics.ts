@@ -4,6 +4,7 @@
 import type { IpvsState } from 'kube-router-sdk/ipvs';
 import type { ObjectSource } from 'kube-router-sdk/informers';
 import type { Runner } from 'kube-router-sdk/kernel';
+import type { ServiceView } from '../admin/views.ts';
 import type { MetricName } from '../metrics/catalog.ts';
 import type { Labels, Metrics } from '../metrics/metrics.ts';
 
@@ -59,6 +60,30 @@ const RATES: readonly MetricName[] = [
   'kube_router_service_bps_in',
   'kube_router_service_bps_out',
 ];
+
+/** Adds the kernel's counters to what is shown of services; as it was where the kernel cannot be asked. */
+export async function countedServices(runner: Runner, views: readonly ServiceView[]): Promise<readonly ServiceView[]> {
+  const read = async (flag: string): Promise<ReadonlyMap<string, number>> => {
+    const { stdout } = await runner.run({ file: 'ipvsadm', args: ['-Ln', flag, '--exact'] });
+    const key = ({ protocol, address, port, endpoint = '' }: ServerCounters): string =>
+      `${protocol} ${address} ${port} ${endpoint}`;
+    return new Map(parseCounters(stdout).map((one) => [key(one), one.values[0] ?? 0]));
+  };
+  try {
+    const [totals, rates] = await Promise.all([read('--stats'), read('--rate')]);
+    return views.map((view) => {
+      const key = `${view.protocol} ${view.address} ${view.port} `;
+      const counts = (name: string) => ({ connections: totals.get(name) ?? 0, rate: rates.get(name) ?? 0 });
+      return {
+        ...view,
+        ...counts(key),
+        backends: view.backends.map((one) => ({ ...one, ...counts(key + one.address) })),
+      };
+    });
+  } catch {
+    return views;
+  }
+}
 
 /** Fills the service metrics before every scrape. */
 export function serviceMetrics(

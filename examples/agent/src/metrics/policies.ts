@@ -5,7 +5,7 @@
 import type { FirewallState } from 'kube-router-sdk/firewall';
 import type { Runner } from 'kube-router-sdk/kernel';
 import type { Family } from 'kube-router-sdk/net';
-import type { Labels, Metrics } from './metrics.ts';
+import type { Metrics } from './metrics.ts';
 
 /** Counters of one rule of a class chain. */
 export interface RuleCounter {
@@ -35,8 +35,44 @@ export interface PolicyMetricsOptions {
   readonly runner: Runner;
   readonly families: readonly Family[];
   /** Suffix of the iptables programs; absent where another backend is in force and has no such counters. */
-  readonly flavour?: 'legacy' | 'nft' | 'system';
+  readonly flavour?: 'legacy' | 'nft' | 'system' | undefined;
   readonly state: () => FirewallState | undefined;
+}
+
+/** Packets of one policy in one direction. */
+export interface PolicyPackets {
+  readonly policy: string;
+  readonly direction: 'ingress' | 'egress';
+  readonly verdict: 'allowed' | 'refused';
+  readonly packets: number;
+}
+
+/** Asks the rules. */
+export async function countPolicies({
+  runner,
+  families,
+  flavour,
+  state,
+}: Omit<PolicyMetricsOptions, 'metrics'>): Promise<readonly PolicyPackets[]> {
+  const now = state();
+  if (now === undefined || flavour === undefined) return [];
+  const sums = new Map<string, PolicyPackets>();
+  const add = (one: PolicyPackets): void => {
+    const key = `${one.policy} ${one.direction} ${one.verdict}`;
+    sums.set(key, { ...one, packets: one.packets + (sums.get(key)?.packets ?? 0) });
+  };
+  for (const family of families) {
+    const file = `${family === 4 ? 'iptables' : 'ip6tables'}${flavour === 'system' ? '' : `-${flavour}`}-save`;
+    const read = await runner.run({ file, args: ['-c', '-t', 'filter'] }).catch(() => undefined);
+    for (const { chain: name, policy, packets } of parsePolicyCounters(read?.stdout ?? '')) {
+      const chain = now.families[family].chains.get(name);
+      if (chain?.kind !== 'class') continue;
+      const { direction } = chain;
+      if (policy !== undefined) add({ policy, direction, verdict: 'allowed', packets });
+      else for (const one of chain.policies) add({ policy: one, direction, verdict: 'refused', packets });
+    }
+  }
+  return [...sums.values()];
 }
 
 /** Fills the policy metrics before every scrape. */
@@ -54,28 +90,10 @@ export function policyMetrics({ metrics, runner, families, flavour, state }: Pol
       'kube_router_controller_policy_ipsets',
       count(({ sets }) => sets.size),
     );
-    if (flavour === undefined) return;
-    const sums = new Map<string, { labels: Labels; packets: number }>();
-    const add = (labels: Labels, packets: number): void => {
-      const key = JSON.stringify(labels);
-      const sum = sums.get(key) ?? { labels, packets: 0 };
-      sum.packets += packets;
-      sums.set(key, sum);
-    };
-    for (const family of families) {
-      const file = `${family === 4 ? 'iptables' : 'ip6tables'}${flavour === 'system' ? '' : `-${flavour}`}-save`;
-      const read = await runner.run({ file, args: ['-c', '-t', 'filter'] }).catch(() => undefined);
-      for (const { chain: name, policy, packets } of parsePolicyCounters(read?.stdout ?? '')) {
-        const chain = now.families[family].chains.get(name);
-        if (chain?.kind !== 'class') continue;
-        const { direction } = chain;
-        if (policy !== undefined) add({ policy, direction, verdict: 'allowed' }, packets);
-        else for (const selecting of chain.policies) add({ policy: selecting, direction, verdict: 'refused' }, packets);
-      }
-    }
+    const counts = await countPolicies({ runner, families, flavour, state });
     metrics.replace(
       'kube_router_policy_packets_total',
-      [...sums.values()].map(({ labels, packets }) => [labels, packets] as const),
+      counts.map(({ packets, ...labels }) => [labels, packets] as const),
     );
   });
 }
