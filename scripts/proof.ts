@@ -57,7 +57,17 @@ const proofs: Readonly<Record<string, () => readonly Step[]>> = {
   ],
   agent: () => [
     tests('agent', 'examples/agent/**/*.test.ts'),
-    tests('the built agent, in namespaces and in user-mode Linux', 'test/proof/agent*.test.ts'),
+    tests('contracts against the reference', 'test/proof/agent-reference.test.ts'),
+    tests(
+      'the built agent on a node: objects, reload, gate, refusals, secrets, page',
+      'test/proof/agent-{namespaces,refusals,secrets,page}.test.ts',
+    ),
+    tests('the image', 'test/proof/agent-image.test.ts'),
+    tests('the API in trouble', 'test/proof/agent-faults.test.ts'),
+    tests('one pass, cleanup of every combination of blocks', 'test/proof/agent-{once,cleanup}.test.ts'),
+    tests('from kube-router and back, under traffic', 'test/proof/agent-migration.test.ts'),
+    tests('fifty restarts under traffic', 'test/proof/agent-restarts.test.ts'),
+    script('cost on an idle node', 'bench/run.ts', 'agent'),
   ],
   sdk: () => [tests('package', 'test/package/*.test.ts')],
 };
