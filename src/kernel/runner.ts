@@ -11,6 +11,9 @@ import type { Observable } from 'rxjs';
 import { Subject } from 'rxjs';
 import { SdkError } from '../net/errors.ts';
 import { STDERR_LIMIT, aborted, describe, failure } from './command-error.ts';
+import { runDirectly } from './direct.ts';
+import type { Lane, LaneLimits, LaneResult } from './lane.ts';
+import { fits, openLane } from './lane.ts';
 import type { Command, CommandResult, RunningProcess, StartOptions, StreamingRunner } from './types.ts';
 
 /** Options of {@link createRunner}. */
@@ -87,6 +90,8 @@ export function createRunner(options: RunnerOptions = {}): SystemRunner {
   const found = new Map<string, string>();
   const enter = createGate(options.concurrency ?? 4);
   const records = new Subject<CommandRecord>();
+  /** Lanes that wait for a command. */
+  const lanes: Lane[] = [];
 
   function locate(file: string): string {
     const known = found.get(file);
@@ -119,29 +124,40 @@ export function createRunner(options: RunnerOptions = {}): SystemRunner {
     forceKillAfterDelay: options.forceKillAfterMs ?? 2000,
   } as const satisfies Options;
 
+  /** By a lane of this place and moment: an idle one, or one more. At most `concurrency` commands run, and so many lanes exist. */
+  async function runInLane(argv: readonly string[], input: string, limits: LaneLimits): Promise<LaneResult> {
+    const lane = lanes.pop() ?? openLane(locate('sh'), common.env);
+    const result = await lane.run(argv, input, limits);
+    if (lane.open) lanes.push(lane);
+    return result;
+  }
+
   async function spawn(command: Command, signal: AbortSignal | undefined): Promise<CommandResult> {
     const [program, args] = resolve(command);
-    const { execa } = await import('execa');
-    const timeoutMs = command.timeoutMs ?? options.timeoutMs ?? 30_000;
-    const child = execa(program, args, {
-      ...common,
-      timeout: timeoutMs,
-      maxBuffer: options.maxBufferBytes ?? 256 * 1024 * 1024,
-      ...(command.input === undefined ? { stdin: 'ignore' as const } : { input: command.input }),
-      ...(signal === undefined ? {} : { cancelSignal: signal }),
-    });
-    const release = releasePipes(child, common.forceKillAfterDelay, timeoutMs, signal);
-    const result = await child.finally(release);
-    const { stdout, stderr, durationMs, exitCode } = result;
-    if (result.isCanceled) throw aborted(command);
-    if (result.timedOut) {
-      throw new SdkError(`${command.file} was killed after ${timeoutMs} ms`, {
+    const limits = {
+      timeoutMs: command.timeoutMs ?? options.timeoutMs ?? 30_000,
+      forceKillAfterMs: common.forceKillAfterDelay,
+      maxBufferBytes: options.maxBufferBytes ?? 256 * 1024 * 1024,
+      signal,
+    };
+    const argv = [program, ...args];
+    const input = command.input ?? '';
+    const begun = performance.now();
+    // some shells write here-documents to temporary files, which a secret must never be in
+    const inLane = command.secret !== true && fits(argv, input);
+    const result = await (inLane
+      ? runInLane(argv, input, limits)
+      : runDirectly(argv, command.input, common.env, limits));
+    const { exitCode, stdout, stderr } = result;
+    if (result.ended === 'aborted') throw aborted(command);
+    if (result.ended === 'timeout') {
+      throw new SdkError(`${command.file} was killed after ${limits.timeoutMs} ms`, {
         code: 'COMMAND_TIMEOUT',
         retryable: true,
-        details: { ...describe(command), timeoutMs, stderr: stderr.slice(0, STDERR_LIMIT) },
+        details: { ...describe(command), timeoutMs: limits.timeoutMs, stderr: stderr.slice(0, STDERR_LIMIT) },
       });
     }
-    if (result.isMaxBuffer) {
+    if (result.ended === 'overflow') {
       throw new SdkError(`${command.file} printed more than the limit`, {
         code: 'COMMAND_FAILED',
         details: describe(command),
@@ -149,7 +165,7 @@ export function createRunner(options: RunnerOptions = {}): SystemRunner {
     }
     if (exitCode === undefined) {
       // It never started, or a signal from elsewhere ended it.
-      const why = result.signal ?? (result.cause instanceof Error ? result.cause.message : 'did not start');
+      const why = result.why ?? 'did not start';
       const denied = /EACCES|EPERM/.test(why);
       throw new SdkError(`${command.file} ended without an exit code: ${why}`, {
         code: denied ? 'PERMISSION_DENIED' : 'COMMAND_FAILED',
@@ -160,7 +176,7 @@ export function createRunner(options: RunnerOptions = {}): SystemRunner {
     }
     // A tool that stops reading early breaks the pipe of its input (EPIPE); its exit code says whether that was a failure.
     if (exitCode !== 0 && command.okExitCodes?.includes(exitCode) !== true) throw failure(command, exitCode, stderr);
-    return { exitCode, stdout, stderr, durationMs };
+    return { exitCode, stdout, stderr, durationMs: performance.now() - begun };
   }
 
   return {
@@ -206,28 +222,6 @@ export function createRunner(options: RunnerOptions = {}): SystemRunner {
       const child = execa(program, args, { ...common, stdin: 'pipe', buffer: false, encoding: 'utf8' });
       return attach(child, startOptions);
     },
-  };
-}
-
-/**
- * Lets go of a killed child's output after a while: a grandchild that lives on would hold the pipes, and the caller, open.
- * Returns what takes the timers back.
- */
-function releasePipes(
-  child: { readonly stdout: Readable; readonly stderr: Readable },
-  forceKillAfterMs: number,
-  timeoutMs: number,
-  signal: AbortSignal | undefined,
-): () => void {
-  const timers: NodeJS.Timeout[] = [];
-  const destroy = (): void => void [child.stdout, child.stderr].map((stream) => stream.destroy());
-  const later = (ms: number): void => void timers.push(setTimeout(destroy, ms + forceKillAfterMs + 200).unref());
-  const abort = (): void => later(0);
-  later(timeoutMs);
-  signal?.addEventListener('abort', abort, { once: true });
-  return () => {
-    signal?.removeEventListener('abort', abort);
-    timers.forEach((timer) => clearTimeout(timer));
   };
 }
 
