@@ -31,6 +31,7 @@ export function agentFlags(node: string, api: string): string[] {
     '--advertise-external-ip',
     '--advertise-loadbalancer-ip',
     `--service-cluster-ip-range=${serviceRange.v4},${serviceRange.v6}`,
+    ...(process.env['LAB_AGENT_FLAGS']?.split(' ') ?? []),
     `--loadbalancer-ip-range=${loadBalancerRange.v4},${loadBalancerRange.v6}`,
   ];
 }

@@ -145,6 +145,17 @@ export async function iptablesFlavour({ flags }: Config, runner: StreamingRunner
   return detectIptablesFlavour(runner).catch(() => 'system' as const);
 }
 
+/** The machine's runner; at `-v=2` the log shows every command with what it took, inputs left out. */
+function loggedRunner(log: Log): StreamingRunner {
+  const runner = createRunner();
+  if (log.isLevelEnabled('trace')) {
+    runner.commands$.subscribe(({ command, durationMs, exitCode }) => {
+      log.trace({ run: [command.file, ...command.args].join(' '), ms: Math.round(durationMs), exitCode }, 'command');
+    });
+  }
+  return runner;
+}
+
 /** Puts the agent together. */
 export async function assemble(config: Config, env: Environment, options: AssembleOptions): Promise<Assembly> {
   const { flags } = config;
@@ -160,8 +171,7 @@ export async function assemble(config: Config, env: Environment, options: Assemb
   const signal = options.signal ?? AbortSignal.timeout(flags['cache-sync-timeout']);
   const node = await findNode(config, env, objects, signal);
   const log = options.log ?? createLog({ verbosity: flags.v, quiet: options.mode !== 'run' }, node);
-  const runner: StreamingRunner =
-    options.emptyKernel === true ? createEmptyKernelRunner(createRunner()) : createRunner();
+  const runner = options.emptyKernel === true ? createEmptyKernelRunner(createRunner()) : loggedRunner(log);
   const ownership = await openOwnership({ path: ownershipPath(flags['run-dir']) });
   const flavour = options.emptyKernel === true ? 'system' : await iptablesFlavour(config, runner);
   const { metrics } = options;
