@@ -6,6 +6,7 @@
 import { LineCounter, isNode, isPair, isScalar, isSeq, isMap, parseDocument } from 'yaml';
 import type { Document, Node } from 'yaml';
 import type { Issue } from '../net/values.ts';
+import { show } from '../objects/fields.ts';
 import { KINDS, isObjectKind, objectKey, project } from '../objects/index.ts';
 import type { ObjectKind, ObjectKinds } from '../objects/types.ts';
 
@@ -161,7 +162,7 @@ function readValue(
     // The same name in another group is another kind: not ours, and no mistake.
     const legacy = kind === 'NetworkPolicy' && apiVersion.startsWith('extensions/');
     if (legacy || groupOf(apiVersion) === groupOf(wanted))
-      wrong('apiVersion', `"${apiVersion}" is not served, ${wanted} is; the ${kind} is ignored`);
+      wrong('apiVersion', `${show(apiVersion)} is not served, ${wanted} is; the ${kind} is ignored`);
     return;
   }
   const { object, issues: found } = project(kind, value);

@@ -41,8 +41,14 @@ function readAddresses(status: Json, report: Report): NodeObject['addresses'] {
 
 function readPodCIDRs(spec: Json, report: Report): readonly string[] {
   const many = internList(cidrsAt(report, spec, 'podCIDRs', 'spec.podCIDRs'));
-  if (many.length > 0 || spec['podCIDR'] === undefined || spec['podCIDR'] === '') return many;
-  return internList(cidrsAt(report, { podCIDR: [spec['podCIDR']] }, 'podCIDR', 'spec.podCIDR'));
+  const single = spec['podCIDR'];
+  if (single === undefined || single === null || single === '') return many;
+  // The API server repeats the first of the list in it; written by hand the two may differ.
+  const one = internList(cidrsAt(report, { podCIDR: [single] }, 'podCIDR', 'spec.podCIDR'));
+  if (many.length === 0) return one;
+  if (one[0] !== undefined && one[0] !== many[0])
+    note(report, 'spec.podCIDR', `is not the first of spec.podCIDRs, ${many[0]}, which is used`);
+  return many;
 }
 
 function readReady(status: Json, report: Report): boolean {

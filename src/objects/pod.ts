@@ -78,7 +78,9 @@ function readIPs(report: Report, status: Json, many: string, one: string): reado
     add(item['ip'], `${path}.ip`);
   }
   const single = status[one];
-  if (listed === 0 && single !== undefined && single !== null && single !== '') add(single, `status.${one}`);
+  // The API server repeats the first of the list in it; then the text is the same and there is nothing to read.
+  if (single !== undefined && single !== null && single !== '' && !(listed > 0 && single === found[0]))
+    add(single, `status.${one}`);
   // A copy has no room to grow: with two lists a pod that is a quarter of its memory.
   return found.length === 0 ? EMPTY_LIST : found.slice();
 }

@@ -189,6 +189,8 @@ describe('Service', () => {
     ['a type that does not exist', { type: 'Magic' }, 'spec.type'],
     ['a type of the wrong type', { type: 5 }, 'spec.type'],
     ['an octal address', { clusterIP: '010.0.0.1' }, 'spec.clusterIP'],
+    ['an octal address beside a list', { clusterIP: '010.0.0.1', clusterIPs: ['10.96.0.1'] }, 'spec.clusterIP'],
+    ['a second opinion', { clusterIP: '10.96.0.2', clusterIPs: ['10.96.0.1'] }, 'spec.clusterIP'],
     ['a port as text', { ports: [{ port: '80' }] }, 'spec.ports[0].port'],
     ['an unknown protocol', { ports: [{ port: 80, protocol: 'QUIC' }] }, 'spec.ports[0].protocol'],
     ['a repeated port', { ports: [{ port: 80 }, { port: 80 }] }, 'spec.ports[1]'],

@@ -102,6 +102,7 @@ function isHeadless(spec: Json): boolean {
 function readClusterIPs(report: Report, spec: Json): readonly string[] {
   const many = addressesAt(report, spec, 'clusterIPs', 'spec.clusterIPs');
   if (many.length > 0) {
+    checkFirst(report, spec, many[0]);
     const one = many.filter(
       (ip, index) => many.findIndex((other) => other.includes(':') === ip.includes(':')) === index,
     );
@@ -114,6 +115,15 @@ function readClusterIPs(report: Report, spec: Json): readonly string[] {
   if (single === undefined || single === null || single === '') return EMPTY_LIST;
   const address = addressOf(report, single, 'spec.clusterIP');
   return address === undefined ? EMPTY_LIST : [address];
+}
+
+/** `clusterIP` repeats `clusterIPs[0]`: the API server keeps them equal, a hand-written manifest may not. */
+function checkFirst(report: Report, spec: Json, first: string | undefined): void {
+  const single = spec['clusterIP'];
+  if (single === undefined || single === null || single === '' || single === first) return;
+  const address = addressOf(report, single, 'spec.clusterIP');
+  if (address !== undefined && address !== first)
+    note(report, 'spec.clusterIP', `is not the first of spec.clusterIPs, ${first}, which is used`);
 }
 
 function readFamilies(report: Report, spec: Json, clusterIPs: readonly string[]): readonly Family[] {
