@@ -7,14 +7,14 @@ import { cniConfiguration } from './cni.ts';
 import type { Finished } from './shell.ts';
 import { until } from './shell.ts';
 import type { Place } from './places.ts';
-import { bare, clusterAsn, holdTimeSeconds, loadBalancerRange, serviceRange, tor } from './topology.ts';
+import { bare, clusterAsn, holdTimeSeconds, loadBalancerRange, nodes, serviceRange, tor } from './topology.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** The agent as it is shipped, run by the Node that comes with the project. */
 export const agentCommand = [`${root}node_modules/node/bin/node`, `${root}examples/agent/dist/main.js`] as const;
 
-/** The environment of the lab's DaemonSet, as arguments of env(1). */
-const environment = [`KUBE_ROUTER_CNI_CONF_FILE=${cniConfiguration}`];
+/** The environment of the lab's DaemonSet, as arguments of env(1); what Node has compiled once is kept for the next start. */
+const environment = [`KUBE_ROUTER_CNI_CONF_FILE=${cniConfiguration}`, 'NODE_COMPILE_CACHE=/run/lab/compiled'];
 
 /** The flags of the lab's DaemonSet. */
 export function agentFlags(node: string, api: string): string[] {
@@ -53,6 +53,7 @@ export function startAgent(node: Place, api: string): Agent {
   if (!existsSync(agentCommand[1])) throw new Error('the agent is not built: run `npm run build` first');
   const began = performance.now();
   const log = `/run/lab/${node.name}.log`;
+  const [address = ''] = nodes.find(({ name }) => name === node.name)?.addresses ?? [];
   const child = node.start('env', [...environment, ...agentCommand, 'run', ...agentFlags(node.name, api)], log);
   const exited = once(child, 'exit');
   const end = async (signal: NodeJS.Signals): Promise<void> => {
@@ -67,8 +68,7 @@ export function startAgent(node: Place, api: string): Agent {
       const ok = await until(async () => {
         if (child.exitCode !== null)
           throw new Error(`the agent of ${node.name} ended with ${child.exitCode}; see ${log}`);
-        const { stdout } = await node.run('perl', ['-e', httpGet, '20244', '/readyz']);
-        return stdout.startsWith('HTTP/1.1 200');
+        return readyz(bare(address));
       }, timeoutMs);
       return ok === undefined ? undefined : Math.round(performance.now() - began);
     },
@@ -82,6 +82,13 @@ export function runAgent(node: Place, subcommand: string, api: string, ...flags:
   return node.run('env', [...environment, ...agentCommand, subcommand, ...agentFlags(node.name, api), ...flags]);
 }
 
-/** GET from 127.0.0.1, as a kubelet's probe does it. */
-const httpGet = `use IO::Socket::IP; my $s = IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $ARGV[0], Timeout => 1) or exit 1;
-print $s "GET $ARGV[1] HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n"; print while <$s>;`;
+/** What the agent at `address` answers to the kubelet's probe. */
+async function readyz(address: string): Promise<boolean> {
+  try {
+    const { ok } = await fetch(`http://${address}:20244/readyz`, { signal: AbortSignal.timeout(2000) });
+    return ok;
+  } catch {
+    // nobody listens yet
+    return false;
+  }
+}

@@ -12,21 +12,23 @@ export type Fabric = ReadonlyMap<string, Place>;
 /** Makes the machines and plugs them in. */
 export async function layCables(): Promise<Fabric> {
   const fabric = new Map<string, Place>();
-  for (const { name } of [tor, client, ...nodes]) fabric.set(name, await createPlace(name));
+  const places = await Promise.all([tor, client, ...nodes].map(({ name }) => createPlace(name)));
+  for (const place of places) fabric.set(place.name, place);
   const router = fabric.get(tor.name);
   if (router === undefined) throw new Error('no router');
   await router.sh(
-    [
-      'sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1',
-      // spread flows by addresses and ports, as a data-centre router does
-      'sysctl -qw net.ipv4.fib_multipath_hash_policy=1 net.ipv6.fib_multipath_hash_policy=1',
-      'ip link add fabric type bridge && ip link set fabric up',
-      ...tor.fabric.map((address) => `ip addr add ${address} dev fabric nodad`),
-    ].join('\n'),
+    // spread flows by addresses and ports, as a data-centre router does
+    `sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 \\
+      net.ipv4.fib_multipath_hash_policy=1 net.ipv6.fib_multipath_hash_policy=1`,
   );
+  await router.ip([
+    'link add fabric type bridge',
+    'link set fabric up',
+    ...tor.fabric.map((address) => `addr add ${address} dev fabric nodad`),
+  ]);
   for (const machine of nodes) await plug(machine, fabric, router, 'fabric');
   await plug(client, fabric, router);
-  for (const address of tor.outside) await router.sh(`ip addr add ${address} dev client nodad`);
+  await router.ip(tor.outside.map((address) => `addr add ${address} dev client nodad`));
   return fabric;
 }
 
@@ -39,12 +41,10 @@ async function plug(machine: Machine, fabric: Fabric, router: Place, bridge?: st
     ...['peer', 'name', machine.name, 'netns', router.name],
   ]);
   const attach = bridge === undefined ? '' : ` master ${bridge}`;
-  await router.sh(`ip link set ${machine.name}${attach} up`);
-  await place.sh(
-    [
-      'ip link set eth0 up',
-      ...machine.addresses.map((address) => `ip addr add ${address} dev eth0 nodad`),
-      ...machine.gateways.map((gateway) => `ip route add default via ${gateway}`),
-    ].join('\n'),
-  );
+  await router.ip([`link set ${machine.name}${attach} up`]);
+  await place.ip([
+    'link set eth0 up',
+    ...machine.addresses.map((address) => `addr add ${address} dev eth0 nodad`),
+    ...machine.gateways.map((gateway) => `route add default via ${gateway}`),
+  ]);
 }

@@ -4,7 +4,7 @@
  */
 import { readdirSync } from 'node:fs';
 import type { Finished } from './shell.ts';
-import { must } from './shell.ts';
+import { must, ownShell } from './shell.ts';
 import type { Place } from './places.ts';
 
 const pluginFolder = '/usr/lib/cni';
@@ -53,10 +53,11 @@ async function readConfiguration(node: Place): Promise<ConfigList | undefined> {
 
 /** Makes namespace `netns`, plugs it in and returns the addresses that the plugins gave it. */
 export async function cniAdd(node: Place, netns: string): Promise<string[]> {
-  await must('ip', ['netns', 'add', netns]);
-  // addresses are usable at once: nobody else can have them
-  await must('ip', ['netns', 'exec', netns, 'sysctl', '-qw', 'net.ipv6.conf.default.accept_dad=0']);
-  await must('ip', ['-n', netns, 'link', 'set', 'lo', 'up']);
+  await ownShell().sh(
+    // addresses are usable at once: nobody else can have them
+    `ip netns add ${netns}
+    nsenter --net=/run/netns/${netns} sh -c 'echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad; exec ip link set lo up'`,
+  );
   const list = await readConfiguration(node);
   if (list === undefined) throw new Error(`${node.name} has no ${cniConfiguration}`);
   let result: { ips?: { address: string }[] } | undefined;

@@ -6,6 +6,7 @@ import { basename } from 'node:path';
 import { bgpClaims } from './claims/bgp.ts';
 import { changeClaims } from './claims/changes.ts';
 import { cleanupClaims } from './claims/cleanup.ts';
+import { kubectlClaims } from './claims/kubectl.ts';
 import { podClaims } from './claims/pods.ts';
 import { policyClaims } from './claims/policy.ts';
 import { serviceClaims } from './claims/services.ts';
@@ -41,6 +42,7 @@ const chapters: readonly (readonly [title: string, prove: () => Promise<void>])[
   ['BGP', () => bgpClaims(lab, report)],
   ['Pod to pod', () => podClaims(lab, report)],
   ['Services', () => serviceClaims(lab, report)],
+  ['kubectl', () => kubectlClaims(lab, report)],
   ['Network policy', () => policyClaims(lab, report)],
   ['Changes', () => changeClaims(lab, report)],
   ['Cleanup', () => cleanupClaims(lab, report, before)],

@@ -14,7 +14,7 @@ import { createControllers, type Controllers } from './controllers.ts';
 import { createKubelet, type Kubelet, type RunningPod } from './kubelet.ts';
 import type { Place } from './places.ts';
 import { startRouter } from './router.ts';
-import { must, ownShell } from './shell.ts';
+import { ownShell } from './shell.ts';
 import { apiPort, bare, controlPlane, nodes, tor } from './topology.ts';
 
 /** Manifests of the lab. */
@@ -120,12 +120,14 @@ export async function buildLab(progress: (text: string) => void): Promise<Lab> {
 
 /** The control plane is this very namespace: it gets its cable too. */
 async function joinFabric(router: Place): Promise<void> {
-  await must('ip', ['link', 'set', 'lo', 'up']);
-  await must('ip', ['link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'api', 'netns', router.name]);
-  await router.sh('ip link set api master fabric up');
-  await must('ip', ['link', 'set', 'eth0', 'up']);
-  for (const address of controlPlane.addresses) await must('ip', ['addr', 'add', address, 'dev', 'eth0', 'nodad']);
-  for (const gateway of controlPlane.gateways) await must('ip', ['route', 'add', 'default', 'via', gateway]);
+  await ownShell().ip([
+    'link set lo up',
+    `link add eth0 type veth peer name api netns ${router.name}`,
+    'link set eth0 up',
+    ...controlPlane.addresses.map((address) => `addr add ${address} dev eth0 nodad`),
+  ]);
+  await router.ip(['link set api master fabric up']);
+  await ownShell().ip(controlPlane.gateways.map((gateway) => `route add default via ${gateway}`));
 }
 
 const kubeconfigText = (server: string): string =>

@@ -25,7 +25,8 @@ export async function createPlace(name: string): Promise<Place> {
     `hostname ${name}`,
     // sysfs shows the devices of the network namespace that mounted it
     'mount -t sysfs sysfs /sys',
-    ...privateFolders.map((folder) => `mkdir -p ${folder} && mount -t tmpfs tmpfs ${folder}`),
+    `mkdir -p ${privateFolders.join(' ')}`,
+    ...privateFolders.map((folder) => `mount -t tmpfs tmpfs ${folder}`),
     'mkdir -p /etc/cni/net.d',
     'ip link set lo up',
   ].join('\n');
@@ -42,6 +43,7 @@ export async function createPlace(name: string): Promise<Place> {
     pid,
     run: shell.run,
     sh: shell.sh,
+    ip: shell.ip,
     start: (file, args, log) =>
       spawn(
         'sh',

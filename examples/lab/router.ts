@@ -1,7 +1,7 @@
 /**
  * The top-of-rack router: real FRR (zebra and bgpd) with plain eBGP to every node, ECMP, and no knowledge of Kubernetes.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import type { Place } from './places.ts';
 import { must, until } from './shell.ts';
 import { bare, clusterAsn, holdTimeSeconds, nodes, tor } from './topology.ts';
@@ -55,8 +55,11 @@ export async function startRouter(place: Place): Promise<void> {
       [...common, '-i', `${folder}/${daemon}.pid`, '-f', `${folder}/${daemon}.conf`, '-A', '127.0.0.1'],
       `/run/lab/${daemon}.log`,
     );
-    const up = await until(async () => (await vtysh(place, 'show version', daemon)).includes('FRRouting'), 20_000);
-    if (up === undefined) throw new Error(`${daemon} does not answer; see /run/lab/${daemon}.log`);
+    // its socket is there as soon as it listens, and bgpd wants a zebra that does
+    const listens = await until(() => Promise.resolve(existsSync(`${folder}/${daemon}.vty`)), 20_000, 20);
+    const up =
+      listens && (await until(async () => (await vtysh(place, 'show version', daemon)).includes('FRR'), 20_000));
+    if (!up) throw new Error(`${daemon} does not answer; see /run/lab/${daemon}.log`);
   }
 }
 

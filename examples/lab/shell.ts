@@ -19,6 +19,8 @@ export interface Shell {
   run(file: string, args?: readonly string[], input?: string): Promise<Finished>;
   /** Runs a shell text; throws when it fails. */
   sh(text: string): Promise<string>;
+  /** Runs lines of `ip -batch`; throws at the first that fails. */
+  ip(lines: readonly string[]): Promise<void>;
 }
 
 const folder = '/run/lab/shell';
@@ -74,9 +76,14 @@ export function openShell(name: string, command: readonly string[] = ['sh'], set
       process.stdin.write(`{ ${line}\n} <${source} >${stdout} 2>${stderr} && echo ${id} 0 || echo ${id} $? &\n`);
     });
 
+  const run: Shell['run'] = (program, args = [], input) => submit([program, ...args].map(quote).join(' '), input);
   return {
     process,
-    run: (program, programArgs = [], input) => submit([program, ...programArgs].map(quote).join(' '), input),
+    run,
+    ip: async (lines) => {
+      const { code, stderr } = await run('ip', ['-batch', '-'], `${lines.join('\n')}\n`);
+      if (code !== 0) throw new Error(`${name}: ip -batch ended with ${code}: ${stderr.trim()}`);
+    },
     sh: async (text) => {
       const result = await submit(`sh -ec ${quote(text)}`);
       if (result.code !== 0) throw new Error(`${name}: \`${text}\` ended with ${result.code}: ${result.stderr.trim()}`);

@@ -80,11 +80,10 @@ export async function policyClaims(lab: Lab, report: Report): Promise<void> {
     for (const path of paths) {
       await report.claim(`IPv${family}: ${path.name} is ${path.allowed ? 'allowed' : 'denied'}`, async () => {
         const tries = 3;
-        for (let n = 0; n < tries; n++) {
-          if ((await answers(path.from, path.to, path.port)) !== path.allowed) {
-            throw new Error(`connection ${n + 1} of ${tries} was ${path.allowed ? 'denied' : 'answered'}`);
-          }
-        }
+        const attempts = await probe(path.from, path.to, path.port, { count: tries, timeoutMs: 1500 });
+        const wrong = attempts.findIndex(({ pod }) => (pod !== undefined) !== path.allowed);
+        if (wrong >= 0)
+          throw new Error(`connection ${wrong + 1} of ${tries} was ${path.allowed ? 'denied' : 'answered'}`);
         return `${tries} of ${tries}`;
       });
     }
