@@ -10,7 +10,7 @@ build:
 # the lab of examples/lab, in a kernel of its own
 demo lab:
 	@scripts/setup.sh lab
-	@npm run --silent build
+	@npm run --silent build:js
 	@node_modules/node/bin/node examples/lab/run.ts $@
 
 test:

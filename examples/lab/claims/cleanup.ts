@@ -21,7 +21,7 @@ export async function cleanupClaims(lab: Lab, report: Report, before: ReadonlyMa
     return `${keys.length} pods`;
   });
   // an agent that stops leaves everything in place; all three end at once, as they share one processor
-  const stopped = Promise.all(nodes.map(({ name }) => lab.agents.get(name)?.stop()));
+  const stopped = Promise.all([...lab.agents.values()].map((agent) => agent.stop()));
   for (const { name } of nodes) {
     await report.claim(`${name}: stopped and cleaned up, its kernel is as it was`, async () => {
       await stopped;
