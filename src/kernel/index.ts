@@ -1,5 +1,8 @@
 /**
  * One door to the kernel: a runner for commands, typed drivers for the tools, and `reconcile()`, the loop of every block.
+ * `runner` starts every command, most of them from kept-open shells (`lane`, `direct`), and turns what goes wrong into one kind of
+ * error; `ip/`, `ipset/`, `iptables/`, `ipvsadm/`, `sysctl`, `conntrack`, `nft`, `netns` and `modprobe` are thin drivers on it, each with
+ * pure parsers and renderers; `ownership` is the record that lets cleanup be the exact inverse; `types` is the seam between plans and all this.
  * @module kernel
  */
 export type * from './types.ts';

@@ -1,5 +1,8 @@
 /**
  * Addresses, prefixes, longest-prefix match, interval sets, errors and the plain values by which blocks meet.
+ * The lowest layer: pure, without imports. `address` and `prefix` read and write strictly (RFC 5952; no octal, no short forms);
+ * `lpm` finds the longest match, `intervals` and `ranges` are exact set algebra over addresses; `errors` is the one error class;
+ * `values` holds what blocks hand to each other (an advertisement, a virtual address, a kernel route, an issue).
  * @module net
  */
 export * from './errors.ts';
