@@ -55,7 +55,7 @@ interface Case {
   readonly name: string;
   readonly files: Readonly<Record<string, string>>;
   /** `object`, `field` and the end of `source` of the issue that must be there. */
-  readonly issue?: readonly [object: string, field: string, source: RegExp];
+  readonly issue?: readonly [object: RegExp, field: string, source: RegExp];
 }
 
 /** The good documents with one more in front of them, so that what follows a mistake counts too. */
@@ -67,37 +67,37 @@ const cases: readonly Case[] = [
   {
     name: 'syntax-first',
     files: before(service('bad', '  clusterIP: 10.96.0.66\n  ports: [{ port: 80 }')),
-    issue: ['Service default/bad', '', /all\.yaml:\d+:\d+$/],
+    issue: [/^Service default\/bad$/, '', /all\.yaml:\d+:\d+$/],
   },
   {
     name: 'syntax-between',
     files: { 'all.yaml': `${good.replace('---\n', `---\n: : {\n---\n`)}` },
-    issue: [expect.stringContaining('all.yaml') as unknown as string, '', /all\.yaml:[67]:\d+$/],
+    issue: [/all\.yaml/, '', /all\.yaml:[67]:\d+$/],
   },
   {
     name: 'tabs',
     files: beside('bad.yaml', 'apiVersion: v1\nkind: Service\nmetadata:\n\tname: bad\n'),
-    issue: [expect.stringContaining('bad') as unknown as string, '', /bad\.yaml:4:\d+$/],
+    issue: [/bad/, '', /bad\.yaml:4:\d+$/],
   },
   {
     name: 'unknown-type',
     files: before(service('bad', '  type: Frobnicate\n  clusterIP: 10.96.0.66\n  ports: [{ port: 80 }]')),
-    issue: ['Service default/bad', 'spec.type', /all\.yaml:7:3$/],
+    issue: [/^Service default\/bad$/, 'spec.type', /all\.yaml:7:3$/],
   },
   {
     name: 'wrong-type',
     files: before(service('bad', '  clusterIP: 10.96.0.66\n  ports: eighty')),
-    issue: ['Service default/bad', 'spec.ports', /all\.yaml:8:3$/],
+    issue: [/^Service default\/bad$/, 'spec.ports', /all\.yaml:8:3$/],
   },
   {
     name: 'wrong-type-deep',
     files: before(service('bad', '  clusterIP: 10.96.0.66\n  ports:\n    - port: 80\n    - port: [1]')),
-    issue: ['Service default/bad', 'spec.ports[1].port', /all\.yaml:10:7$/],
+    issue: [/^Service default\/bad$/, 'spec.ports[1].port', /all\.yaml:10:7$/],
   },
   {
     name: 'octal',
     files: before(service('bad', '  clusterIP: 010.0.0.1\n  ports: [{ port: 80 }]')),
-    issue: ['Service default/bad', 'spec.clusterIP', /all\.yaml:7:3$/],
+    issue: [/^Service default\/bad$/, 'spec.clusterIP', /all\.yaml:7:3$/],
   },
   {
     name: 'octal-endpoint',
@@ -114,12 +114,12 @@ const cases: readonly Case[] = [
         '',
       ].join('\n'),
     ),
-    issue: ['EndpointSlice default/good-2', 'endpoints[0].addresses[0]', /all\.yaml:7:\d+$/],
+    issue: [/^EndpointSlice default\/good-2$/, 'endpoints[0].addresses[0]', /all\.yaml:7:\d+$/],
   },
   {
     name: 'json-syntax',
     files: beside('bad.json', '{"apiVersion": "v1",\n "kind": "Service",\n "metadata": {"name": "bad"},,\n}'),
-    issue: [expect.stringContaining('bad') as unknown as string, '', /bad\.json:3:\d+$/],
+    issue: [/bad/, '', /bad\.json:3:\d+$/],
   },
   {
     name: 'list-item',
@@ -138,7 +138,7 @@ const cases: readonly Case[] = [
         1,
       ),
     ),
-    issue: ['Service default/bad', 'spec.clusterIP', /bad\.json:12:\d+$/],
+    issue: [/^Service default\/bad$/, 'spec.clusterIP', /bad\.json:12:\d+$/],
   },
   {
     name: 'policy-field',
@@ -154,12 +154,12 @@ const cases: readonly Case[] = [
         '',
       ].join('\n'),
     ),
-    issue: ['NetworkPolicy default/bad', 'spec.ingress[0].from[0].ipBlock.cidr', /all\.yaml:7:\d+$/],
+    issue: [/^NetworkPolicy default\/bad$/, 'spec.ingress[0].from[0].ipBlock.cidr', /all\.yaml:7:\d+$/],
   },
   {
     name: 'not-text',
     files: beside('bad.yaml', '\u0000\u0001\u0002binary\n'),
-    issue: [expect.stringContaining('bad') as unknown as string, '', /bad\.yaml:1:\d+$/],
+    issue: [/bad/, '', /bad\.yaml:1:\d+$/],
   },
 ];
 
@@ -235,11 +235,12 @@ describe('the built agent with manifests that are wrong in one place', () => {
       issues: Issue[];
       blocks: { name: string; remaining: number }[];
     };
-    const expected =
-      issue === undefined
-        ? []
-        : [expect.objectContaining({ object: issue[0], field: issue[1], source: expect.stringMatching(issue[2]) })];
-    expect(issues).toEqual(expected);
+    expect(issues).toHaveLength(issue === undefined ? 0 : 1);
+    for (const { object, field, source } of issues) {
+      expect(object).toMatch(issue?.[0] ?? /^$/);
+      expect(field).toBe(issue?.[1]);
+      expect(source).toMatch(issue?.[2] ?? /^$/);
+    }
     expect(out(`${name}.code`).trim()).toBe(issue === undefined ? '0' : '1');
     // everything else is in the kernel
     expect(blocks.map((block) => `${block.name} ${block.remaining}`)).toEqual(['ipvs 0', 'firewall 0']);
