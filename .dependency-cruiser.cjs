@@ -48,7 +48,7 @@ module.exports = {
     {
       name: 'execa-behind-the-runner',
       severity: 'error',
-      from: { path: '^(src|examples)', pathNot: '^src/kernel/runner\\.ts$' },
+      from: { path: '^(src|examples)', pathNot: '^src/kernel/(runner|direct)\\.ts$' },
       to: { path: 'node_modules/execa' },
     },
     {
