@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { agentCommand } from './agents.ts';
 import { buildLab } from './lab.ts';
 import { client, nodes, tor } from './topology.ts';
@@ -31,7 +31,10 @@ const script = (name: string, text: string): void => {
   writeFileSync(`${bin}/${name}`, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
 };
 for (const { name } of [...nodes, tor, client]) {
-  script(name, `[ $# = 0 ] && set -- sh -i\nexec nsenter -t "$(cat /run/lab/places/${name})" -m -u -n -- "$@"`);
+  script(
+    name,
+    `[ $# = 0 ] && set -- bash --norc -i\nexec nsenter -t "$(cat /run/lab/places/${name})" -m -u -n -- "$@"`,
+  );
 }
 script(
   'pod',
@@ -52,10 +55,27 @@ The lab runs. Try:
   kubectl apply --validate=false -f examples/lab/cluster/policy.yaml
 Logs are in /run/lab. \`exit\` ends the lab.
 `);
-const shell = spawn('sh', process.stdin.isTTY ? ['-i'] : [], {
-  stdio: 'inherit',
-  env: { ...process.env, PATH: `${bin}:${process.env.PATH ?? ''}`, KUBECONFIG: lab.kubeconfig, PS1: 'lab# ' },
-});
+const environment = {
+  ...process.env,
+  PATH: `${bin}:${process.env.PATH ?? ''}`,
+  KUBECONFIG: lab.kubeconfig,
+  PS1: '\\h# ',
+};
+// The console of a kernel controls no terminal, so a shell on it knows neither Ctrl-C nor jobs: it gets the line behind it, and a session.
+const terminal = process.stdin.isTTY ? openSync('/dev/tty0', 'r+') : undefined;
+const shell =
+  terminal === undefined
+    ? spawn('sh', [], { stdio: 'inherit', env: environment })
+    : spawn('setsid', ['--ctty', '--wait', 'sh', '-c', `${windowSize()}; exec bash --norc -i`], {
+        stdio: [terminal, terminal, terminal],
+        env: environment,
+      });
 const [code] = (await once(shell, 'exit')) as [number | null];
 await lab.close();
 process.exit(code ?? 1);
+
+/** The size of the window outside, which the guest cannot see. */
+function windowSize(): string {
+  const { LAB_ROWS: rows = '24', LAB_COLUMNS: columns = '80' } = process.env;
+  return `stty rows ${Number(rows)} cols ${Number(columns)}`;
+}

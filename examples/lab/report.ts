@@ -18,7 +18,8 @@ export interface Report {
 /** A report that writes to standard output. */
 export function createReport(): Report {
   const started = performance.now();
-  const tty = process.stdout.isTTY;
+  // the guest's console is a terminal even where its output goes to a file: whoever booted it knows
+  const tty = process.env['FORCE_COLOR'] !== undefined;
   const paint = (code: number, text: string): string => (tty ? `\u001b[${code}m${text}\u001b[0m` : text);
   const clock = (): string => `${((performance.now() - started) / 1000).toFixed(1).padStart(6)}s`;
   let passed = 0;

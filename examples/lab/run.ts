@@ -4,10 +4,13 @@ import { runGuest } from './guest.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const what = process.argv[2] === 'lab' ? 'interactive' : 'demo';
-const color = process.stdout.isTTY ? 'FORCE_COLOR=1' : '';
+const { isTTY, rows, columns } = process.stdout;
+const terminal = isTTY
+  ? `FORCE_COLOR=1 LAB_ROWS=${rows} LAB_COLUMNS=${columns} TERM=${/^[\w.+-]+$/.exec(process.env['TERM'] ?? '')?.[0] ?? 'linux'}`
+  : '';
 
 const { status, timedOut } = await runGuest({
-  command: `umask 022; exec env ${color} node_modules/node/bin/node examples/lab/${what}.ts`,
+  command: `umask 022; exec env ${terminal} node_modules/node/bin/node examples/lab/${what}.ts`,
   cwd: root,
   memoryMb: 3072,
   // the demo takes one to two minutes, more where others want the processor; whoever plays with the lab may take all day
