@@ -15,6 +15,9 @@ import { createReport } from './report.ts';
 import { takeTrace, type Trace } from './traces.ts';
 import { nodes } from './topology.ts';
 
+/** A bound, not a claim: on a machine that others use too, the guest's one processor is slow. */
+const readyWithinMs = 180_000;
+
 const report = createReport();
 report.chapter('The lab: three nodes, a router with FRR, a client; one kernel');
 const lab = await buildLab(report.note);
@@ -25,9 +28,11 @@ report.chapter('One agent a node');
 for (const node of nodes) lab.startAgent(node.name);
 for (const [name, agent] of lab.agents) {
   await report.claim(`${name}: agent ready`, async () => {
-    const took = await agent.ready(90_000);
+    const took = await agent.ready(readyWithinMs);
     if (took === undefined)
-      throw new Error(`not within 90 s; the end of ${basename(agent.log)} follows\n${await tail(agent.log)}`);
+      throw new Error(
+        `not within ${readyWithinMs / 1000} s; the end of ${basename(agent.log)} follows\n${await tail(agent.log)}`,
+      );
     return `/readyz answered after ${took} ms`;
   });
 }

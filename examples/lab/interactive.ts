@@ -18,7 +18,7 @@ console.log('Building the lab.');
 const lab = await buildLab(progress);
 for (const { name } of nodes) lab.startAgent(name);
 for (const [name, agent] of lab.agents) {
-  const took = await agent.ready(90_000);
+  const took = await agent.ready(180_000);
   progress(
     took === undefined ? `! agent of ${name} is not ready; its log is ${agent.log}` : `${name} ready after ${took} ms`,
   );

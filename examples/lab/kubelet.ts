@@ -63,25 +63,25 @@ export function createKubelet(fabric: Fabric, api: Api, failed: (what: string) =
     }
     const netns = `${pod.namespace}-${pod.name}`;
     const ips = await cniAdd(node, netns);
+    const machine = nodes.find(({ name }) => name === pod.nodeName);
+    const hostIPs = (machine?.addresses ?? []).map((address) => ({ ip: bare(address) }));
+    const report = (phase: string, ready: boolean): Promise<void> => {
+      const conditions = [{ type: 'Ready', status: ready ? 'True' : 'False' }];
+      const podIPs = ips.map((ip) => ({ ip }));
+      const status = { phase, hostIP: hostIPs[0]?.ip, hostIPs, podIP: ips[0], podIPs, conditions };
+      return api.patch('Pod', pod.namespace, pod.name, { status }, 'status');
+    };
+    // the address is known as soon as the sandbox stands, before any container runs
+    await report('Pending', false);
     const port = pod.ports[0]?.port ?? defaultPort;
     const process = spawn('nsenter', [`--net=/run/netns/${netns}`, '--', 'perl', echo, pod.name, String(port)], {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
     // readiness: traffic comes when the pod answers, not before
     const ready = (): Promise<boolean> => answersHere(netns, port);
-    if ((await until(ready, 20_000, 50)) === undefined) throw new Error(`${key} does not answer on port ${port}`);
+    if ((await until(ready, 60_000, 50)) === undefined) throw new Error(`${key} does not answer on port ${port}`);
     running.set(key, { node: pod.nodeName, netns, ips, process });
-    const machine = nodes.find(({ name }) => name === pod.nodeName);
-    const hostIPs = (machine?.addresses ?? []).map((address) => ({ ip: bare(address) }));
-    const status = {
-      phase: 'Running',
-      hostIP: hostIPs[0]?.ip,
-      hostIPs,
-      podIP: ips[0],
-      podIPs: ips.map((ip) => ({ ip })),
-      conditions: [{ type: 'Ready', status: 'True' }],
-    };
-    await api.patch('Pod', pod.namespace, pod.name, { status }, 'status');
+    await report('Running', true);
   };
 
   const stop = async (key: string): Promise<void> => {
