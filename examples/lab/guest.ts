@@ -44,8 +44,9 @@ export async function runGuest(options: GuestOptions): Promise<GuestResult> {
   const umid = `kr-${process.pid}-${Math.random().toString(36).slice(2, 8)}`;
   const stdio: StdioOptions = options.stdio === 'inherit' ? 'inherit' : ['ignore', 'pipe', 'pipe'];
   const child = spawn(
-    kernel,
+    'taskset',
     [
+      ...['-c', String(oneProcessor()), kernel],
       `mem=${options.memoryMb ?? 2048}M`,
       ...[
         'rootfstype=hostfs',
@@ -111,4 +112,17 @@ export async function runGuest(options: GuestOptions): Promise<GuestResult> {
     process.off('exit', endAll);
     rmSync(share, { recursive: true, force: true });
   }
+}
+
+/**
+ * One of the processors that this process may use. User-mode Linux has one of its own and hands control to and fro between its
+ * kernel and what runs in it at every system call and page fault; on one real processor that costs a quarter less than across two.
+ */
+function oneProcessor(): number {
+  const list = /^Cpus_allowed_list:\s*(\S+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
+  const allowed = list.split(',').flatMap((range) => {
+    const [first = 0, last = first] = range.split('-').map(Number);
+    return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+  });
+  return allowed[Math.floor(Math.random() * allowed.length)] ?? 0;
 }
