@@ -371,6 +371,15 @@ describe('sync and close', () => {
     expect(desired$.observed).toBe(false);
   });
 
+  it('close while it rests takes its timers along', async () => {
+    begin();
+    desired$.next(want('a=1'));
+    await clock.advance(100);
+    expect(clock.pending).toBe(1); // the resync
+    await loop.close();
+    expect(clock.pending).toBe(0);
+  });
+
   it('a signal aborts the pass under way', async () => {
     const controller = new AbortController();
     made.model.applyMs = 100;
