@@ -73,6 +73,14 @@ describe('a lane', () => {
     expect(lane.open).toBe(false);
   });
 
+  it('ends at once by a signal that has come before it', async () => {
+    const lane = openLane('/bin/sh', env);
+    const begun = performance.now();
+    const result = await lane.run(['/bin/sleep', '5'], '', { ...limits, signal: AbortSignal.abort() });
+    expect(result.ended).toBe('aborted');
+    expect(performance.now() - begun).toBeLessThan(4000);
+  });
+
   it('does not keep its process running', async () => {
     const source = `import { openLane } from ${JSON.stringify(new URL('lane.ts', import.meta.url).href)};
       const lane = openLane('/bin/sh', {});

@@ -165,6 +165,7 @@ export function openLane(shell: string, env: Readonly<Record<string, string>>): 
         job = { finish, check, ending: () => ending, room: maxBufferBytes + 2 * marker.length + 4 };
         timers.push(setTimeout(() => end('timeout'), timeoutMs));
         signal?.addEventListener('abort', onAbort, { once: true });
+        if (signal?.aborted === true) onAbort();
         hold(true);
         const from = input === '' ? '</dev/null' : `<<'${marker}'\n${input}${marker}`;
         child.stdin.write(`${argv.map(quote).join(' ')} ${from}\nprintf '${marker}%d;' $?\nprintf ${marker} >&2\n`);

@@ -108,6 +108,15 @@ export function createRunner(options: RunnerOptions = {}): SystemRunner {
     throw new SdkError(`${file} is not installed`, { code: 'COMMAND_NOT_FOUND', details: { file, searchPath } });
   }
 
+  /** An image may be without a shell: then everything is a direct child. */
+  function locateShell(): string | undefined {
+    try {
+      return locate('sh');
+    } catch {
+      return undefined;
+    }
+  }
+
   /** The program and arguments to spawn: through nsenter when the command belongs into another network namespace. */
   function resolve(command: Command): readonly [string, readonly string[]] {
     const program = locate(command.file);
@@ -125,8 +134,13 @@ export function createRunner(options: RunnerOptions = {}): SystemRunner {
   } as const satisfies Options;
 
   /** By a lane of this place and moment: an idle one, or one more. At most `concurrency` commands run, and so many lanes exist. */
-  async function runInLane(argv: readonly string[], input: string, limits: LaneLimits): Promise<LaneResult> {
-    const lane = lanes.pop() ?? openLane(locate('sh'), common.env);
+  async function runInLane(
+    shell: string,
+    argv: readonly string[],
+    input: string,
+    limits: LaneLimits,
+  ): Promise<LaneResult> {
+    const lane = lanes.pop() ?? openLane(shell, common.env);
     const result = await lane.run(argv, input, limits);
     if (lane.open) lanes.push(lane);
     return result;
@@ -144,10 +158,10 @@ export function createRunner(options: RunnerOptions = {}): SystemRunner {
     const input = command.input ?? '';
     const begun = performance.now();
     // some shells write here-documents to temporary files, which a secret must never be in
-    const inLane = command.secret !== true && fits(argv, input);
-    const result = await (inLane
-      ? runInLane(argv, input, limits)
-      : runDirectly(argv, command.input, common.env, limits));
+    const shell = command.secret !== true && fits(argv, input) ? locateShell() : undefined;
+    const result = await (shell === undefined
+      ? runDirectly(argv, command.input, common.env, limits)
+      : runInLane(shell, argv, input, limits));
     const { exitCode, stdout, stderr } = result;
     if (result.ended === 'aborted') throw aborted(command);
     if (result.ended === 'timeout') {
