@@ -12,6 +12,7 @@ const proofOnly = process.env['PROOF']
       'test/kernel/ipvs-packets.test.ts',
       'test/kernel/ipvs-crash.test.ts',
       'test/kernel/ipvs-dsr.test.ts',
+      'test/netns/ipvs-cri.test.ts',
       'test/kernel/routing-overlay.test.ts',
       'test/netns/firewall-coexistence.test.ts',
       'test/netns/routing.test.ts',

@@ -42,6 +42,7 @@ const proofs: Readonly<Record<string, () => readonly Step[]>> = {
   ],
   ipvs: () => [
     tests('services, endpoints, schedulers', 'src/ipvs/**/*.test.ts'),
+    tests('pods found through containerd', 'test/netns/ipvs*.test.ts'),
     tests('packets in user-mode Linux', 'test/kernel/ipvs*.test.ts'),
   ],
   firewall: () => [

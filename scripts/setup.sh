@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # group: package:proof, where proof is a program or file that shows that it is there
-lab='iptables:iptables ipset:ipset ipvsadm:ipvsadm conntrack:conntrack nftables:nft iproute2:ip iputils-ping:ping kmod:modprobe user-mode-linux:linux.uml frr:/usr/lib/frr/bgpd kubernetes-client:kubectl containernetworking-plugins:/usr/lib/cni/bridge tcpdump:tcpdump'
+lab='iptables:iptables ipset:ipset ipvsadm:ipvsadm conntrack:conntrack nftables:nft iproute2:ip iputils-ping:ping kmod:modprobe user-mode-linux:linux.uml frr:/usr/lib/frr/bgpd kubernetes-client:kubectl containernetworking-plugins:/usr/lib/cni/bridge tcpdump:tcpdump containerd:containerd runc:runc busybox-static:busybox'
 peers='frr:/usr/lib/frr/bgpd bird2:bird gobgpd:gobgpd exabgp:exabgp tshark:tshark'
 browser='chromium:chromium'
 image='debootstrap:debootstrap'

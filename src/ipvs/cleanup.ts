@@ -1,9 +1,10 @@
 /**
  * The inverse of everything that the service proxy applied, without a running agent: what is ours by name or by our sets goes,
- * settings get back what they held, where they still hold our value. Virtual servers, addresses and rules of others stay.
+ * settings get back what they held, where they still hold our value, DSR pods lose their tunnel ends. Virtual servers, addresses and rules of others stay.
  */
 import type { BlockOwnership } from '../kernel/ownership.ts';
 import type { ApplyFailure } from '../kernel/types.ts';
+import { forgottenPods, releasePod } from './dsr/record.ts';
 import { observeIpvs } from './observe.ts';
 import type { ObserveOptions } from './observe.ts';
 import { plan } from './plan.ts';
@@ -55,8 +56,13 @@ export async function cleanupIpvs(
   }
   const commands: IpvsCommand[] = renderCommands(removal, options);
   if (assignments.length > 0) commands.push({ file: 'sysctl', args: ['-qw', ...assignments], steps: [] });
-  const changes = removal.steps.length + assignments.length;
-  const text = render(removal, options) + assignments.map((one) => `sysctl -qw ${one}\n`).join('');
+  const pods = forgottenPods(options.owned);
+  const changes = removal.steps.length + assignments.length + pods.size;
+  const text = [
+    render(removal, options),
+    ...assignments.map((one) => `sysctl -qw ${one}\n`),
+    ...[...pods].map(([name, { netns }]) => `# DSR pod ${name}: tunnel end and VIPs in ${netns}\n`),
+  ].join('');
   if (options.dryRun === true) return { text, changes, failures: [], kept };
   const failures: ApplyFailure[] = [];
   for (const { steps, verify: _, ...command } of commands) {
@@ -65,6 +71,13 @@ export async function cleanupIpvs(
     } catch (error) {
       const item = steps.length === 0 ? command.file : `${command.file} (${steps.length} changes)`;
       failures.push({ item, error: error instanceof Error ? error : new Error(String(error)) });
+    }
+  }
+  for (const [name, record] of pods) {
+    try {
+      await releasePod(options.runner, name.slice(name.indexOf(' ') + 1), record);
+    } catch (error) {
+      failures.push({ item: `DSR pod ${name}`, error: error instanceof Error ? error : new Error(String(error)) });
     }
   }
   if (failures.length === 0 && options.owned !== undefined) {

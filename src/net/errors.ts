@@ -35,6 +35,8 @@ export type ErrorCode =
   | 'API_ERROR'
   /** The Kubernetes API could not be reached or the connection broke. */
   | 'API_UNREACHABLE'
+  /** The container runtime (CRI) could not be reached or refused to answer; `details.endpoint` is its socket. */
+  | 'RUNTIME_UNREACHABLE'
   /** A malformed or unacceptable BGP message; `details` has the NOTIFICATION code and subcode (RFC 4271 section 6). */
   | 'BGP_PROTOCOL'
   /** A socket option such as TCP MD5 is not to be had on this system. */

@@ -13,6 +13,7 @@ import { wireCni } from './blocks/cni.ts';
 import { enabledFamilies, type BlockContext } from './blocks/context.ts';
 import { wireFirewall } from './blocks/firewall.ts';
 import { wireIpvs } from './blocks/ipvs.ts';
+import { readMachine } from './blocks/ipvs-machine.ts';
 import { wireLoadBalancer } from './blocks/load-balancer.ts';
 import { wireRouting } from './blocks/routing.ts';
 import { wireTakeover } from './blocks/takeover.ts';
@@ -216,6 +217,8 @@ export async function assemble(config: Config, env: Environment, options: Assemb
     for (const end of own.reverse()) await end();
   };
 
+  const families = enabledFamilies(config);
+  const machine = flags['run-service-proxy'] ? await readMachine({ families, objects, node, runner, log }) : undefined;
   const parts: Part[] = [];
   const running = options.mode === 'run';
   let bgp: BgpBlock | undefined;
@@ -249,7 +252,7 @@ export async function assemble(config: Config, env: Environment, options: Assemb
       const cni = flags['enable-cni'] && running ? [wireCni(contextOf('cni'), routing.podNetwork$)] : [];
       return [routing.part, ...cni];
     },
-    ipvs: () => (flags['run-service-proxy'] ? [wireIpvs(contextOf('ipvs'))] : []),
+    ipvs: () => (machine === undefined ? [] : [wireIpvs(contextOf('ipvs'), machine)]),
     firewall: () => (flags['run-firewall'] ? [wireFirewall(contextOf('firewall'))] : []),
     loadbalancer() {
       if (connection === undefined || events === undefined || !flags['run-loadbalancer']) return [];

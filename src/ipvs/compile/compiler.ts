@@ -42,6 +42,8 @@ export interface ServiceCompiler {
   readonly health: ReadonlyMap<string, HealthPort>;
   /** Local pods that serve by DSR, by Service: what {@link createDsrPods} is to prepare. */
   readonly dsr: ReadonlyMap<string, readonly DsrPod[]>;
+  /** Grows whenever `dsr` changes. */
+  readonly dsrVersion: number;
   /** Marks by owner, to be kept over a restart. */
   marks(): ReadonlyMap<string, number>;
   /** Compiles every Service anew, with other options (a changed node). */
@@ -104,6 +106,7 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
   const claims = new Map<string, string | string[]>();
   const health = new Map<string, HealthPort>();
   const dsr = new Map<string, readonly DsrPod[]>();
+  let dsrVersion = 0;
   const pending = new Set<string>();
   let dirty = new Set<string>();
   let first = true;
@@ -226,8 +229,11 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
     entryOf.fragment = fragment;
     entryOf.lost = lost.size === 0 ? NOTHING : lost;
     entryOf.conflicts = conflicts;
-    if (fragment.dsr === undefined) dsr.delete(key);
-    else dsr.set(key, fragment.dsr);
+    if (JSON.stringify(fragment.dsr) !== JSON.stringify(dsr.get(key))) {
+      dsrVersion++;
+      if (fragment.dsr === undefined) dsr.delete(key);
+      else dsr.set(key, fragment.dsr);
+    }
     if (fragment.health === undefined) health.delete(key);
     else health.set(key, fragment.health);
     if (object === undefined && entryOf.slices.size === 0) records.delete(key);
@@ -316,6 +322,9 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
     owner: (key) => claimants(key)[0],
     health,
     dsr,
+    get dsrVersion() {
+      return dsrVersion;
+    },
     touchPod,
     update(changes) {
       for (const change of changes) {

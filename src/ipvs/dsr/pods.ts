@@ -1,14 +1,18 @@
 /**
  * The DSR state machine: first the pod's namespace, then the real server. Every local pod that is to answer for a VIP goes
  * wanted → (found, prepared) → ready; only then does the compiler let it into the virtual server, so no early SYN is lost.
- * What is wanted no longer is taken out of the pod again. A pod that cannot be prepared is an issue of its own, tried again.
+ * What is wanted no longer is taken out of the pod again, after a restart and by cleanup too: what was done to which pod is in
+ * the ownership record before it is done. A pod that cannot be prepared is an issue of its own, tried again.
  */
 import type { Clock } from '../../kernel/clock.ts';
 import { systemClock } from '../../kernel/clock.ts';
+import type { BlockOwnership } from '../../kernel/ownership.ts';
 import type { Runner } from '../../kernel/types.ts';
 import type { Issue } from '../../net/values.ts';
 import type { DsrPod } from '../compile/service.ts';
-import { parsePodNet, podCommands } from './render.ts';
+import { forgottenPods, releasePod } from './record.ts';
+import type { PodRecord } from './record.ts';
+import { parsePodNet, parseRpFilter, podCommands, rpFilterCommand } from './render.ts';
 
 /** Options of {@link createDsrPods}. */
 export interface DsrPodsOptions {
@@ -17,6 +21,8 @@ export interface DsrPodsOptions {
   readonly findNetns: (pod: string, address: string) => Promise<string | undefined>;
   /** Called when a pod became ready or is ready no more; the compiler's `touchPod` belongs here. */
   readonly onChange: (pod: string) => void;
+  /** The service proxy's part of the ownership record; without it a restart forgets which pods were prepared. @defaultValue none */
+  readonly owned?: BlockOwnership;
   /** Milliseconds until a pod that could not be prepared is tried again; doubled each time up to 30 s. @defaultValue 500 */
   readonly retryMs?: number;
   /** @defaultValue the machine's */
@@ -38,49 +44,72 @@ export interface DsrPods extends AsyncDisposable {
 interface PodState {
   readonly pod: string;
   readonly address: string;
-  wanted: Set<string>;
-  ready: Set<string>;
-  /** Where it was prepared; a pod that is gone took its namespace along. */
-  netns?: string;
+  wanted: string;
+  vips: ReadonlySet<string>;
+  ready: ReadonlySet<string>;
   problem?: string;
   tries: number;
   cancel?: () => void;
 }
 
+const NONE: ReadonlySet<string> = new Set();
+
 /** Makes {@link DsrPods}. */
 export function createDsrPods(options: DsrPodsOptions): DsrPods {
-  const { runner, clock = systemClock } = options;
+  const { runner, owned, clock = systemClock } = options;
   const states = new Map<string, PodState>();
   let tail: Promise<void> = Promise.resolve();
   let closed = false;
+  /** What an earlier run prepared and nobody has asked for yet. */
+  let leftovers = forgottenPods(owned);
+
+  /** Brings the pod to its VIPs; throws the reason when that cannot be. */
+  const prepare = async ({ pod, address }: PodState, vips: ReadonlySet<string>): Promise<void> => {
+    const netns = await options.findNetns(pod, address);
+    if (netns === undefined) throw new Error('its network namespace is not known yet');
+    const { stdout } = await runner.run({ file: 'ip', args: ['-j', 'addr', 'show'], netns });
+    const now = parsePodNet(stdout, address);
+    if (now === undefined) throw new Error(`no interface of it has ${address}`);
+    const commands = podCommands(netns, address, now, vips);
+    if (commands.length > 0) {
+      const asked = now.tunnel ? undefined : rpFilterCommand(netns, address, now.device);
+      const rpFilter = asked === undefined ? {} : parseRpFilter((await runner.run(asked)).stdout);
+      const known = recordOf(pod, address);
+      const before = known?.netns === netns ? known.rpFilter : rpFilter;
+      const record: PodRecord = { netns, vips: [...vips].sort(), rpFilter: before };
+      await owned?.add([[`dsr/${pod} ${address}`, JSON.stringify(record)]]);
+    }
+    for (const command of commands) await runner.run(command);
+  };
+  const recordOf = (pod: string, address: string): PodRecord | undefined => {
+    const text = owned?.applied.get(`dsr/${pod} ${address}`);
+    return text === undefined ? undefined : (JSON.parse(text) as PodRecord);
+  };
 
   const work = async (key: string): Promise<void> => {
     const state = states.get(key);
     if (state === undefined || closed) return;
+    const { vips } = state;
     const before = [...state.ready].sort().join();
-    const wanted = new Set(state.wanted);
     try {
-      const netns = await options.findNetns(state.pod, state.address);
-      if (netns === undefined) {
-        if (wanted.size === 0) states.delete(key);
-        else throw new Error('its network namespace is not known yet');
-      } else {
-        const { stdout } = await runner.run({ file: 'ip', args: ['-j', 'addr', 'show'], netns });
-        const now = parsePodNet(stdout, state.address);
-        if (now === undefined) throw new Error(`no interface of it has ${state.address}`);
-        for (const command of podCommands(netns, state.address, now, wanted)) await runner.run(command);
-        state.netns = netns;
-        if (wanted.size === 0) states.delete(key);
-      }
-      state.ready = wanted;
+      if (vips.size === 0) {
+        const record = recordOf(state.pod, state.address);
+        const place = record?.netns ?? (await options.findNetns(state.pod, state.address));
+        if (place !== undefined) await releasePod(runner, state.address, record ?? { netns: place, rpFilter: {} });
+        await owned?.remove([`dsr/${key}`]);
+      } else await prepare(state, vips);
+      state.ready = vips;
       delete state.problem;
       state.tries = 0;
     } catch (error) {
       state.problem = error instanceof Error ? error.message : String(error);
-      state.ready = new Set([...state.ready].filter((vip) => wanted.has(vip)));
-      // A pod that is leaving takes its namespace along: nothing is left to take away.
-      if (wanted.size === 0) states.delete(key);
-      else retry(key, state);
+      state.ready = new Set([...state.ready].filter((vip) => vips.has(vip)));
+      if (vips.size > 0) retry(key, state);
+    }
+    // A pod that is leaving takes its namespace along: nothing is left to take away.
+    if (vips.size === 0 && state.vips === vips) {
+      states.delete(key);
+      await owned?.remove([`dsr/${key}`]);
     }
     if ([...state.ready].sort().join() !== before) options.onChange(state.pod);
   };
@@ -93,8 +122,21 @@ export function createDsrPods(options: DsrPodsOptions): DsrPods {
     });
   };
 
+  /** VIPs that an earlier run prepared: the pod answers for them until something else is seen, so a restart takes no traffic away. */
+  const readyBefore = (key: string): ReadonlySet<string> => new Set(leftovers.get(key)?.vips ?? []);
+
+  /** Takes up what an earlier run prepared: what nobody wants any more is released like the rest. */
+  const adopt = (): void => {
+    for (const key of leftovers.keys()) {
+      const [pod = '', address = ''] = key.split(' ');
+      states.set(key, { pod, address, wanted: '?', vips: NONE, ready: readyBefore(key), tries: 0 });
+    }
+    leftovers = new Map();
+  };
+
   return {
     update(wanted) {
+      adopt();
       const next = new Map<string, { pod: string; address: string; vips: Set<string> }>();
       for (const { pod, address, vip } of wanted) {
         const key = `${pod} ${address}`;
@@ -104,15 +146,17 @@ export function createDsrPods(options: DsrPodsOptions): DsrPods {
       }
       const changed: string[] = [];
       for (const [key, { pod, address, vips }] of next) {
+        const text = [...vips].sort().join();
         const state = states.get(key);
-        if (state === undefined) states.set(key, { pod, address, wanted: vips, ready: new Set(), tries: 0 });
-        else if ([...vips].sort().join() === [...state.wanted].sort().join()) continue;
-        else state.wanted = vips;
+        if (state === undefined) states.set(key, { pod, address, wanted: text, vips, ready: NONE, tries: 0 });
+        else if (text === state.wanted) continue;
+        else Object.assign(state, { wanted: text, vips });
         changed.push(key);
       }
       for (const [key, state] of states) {
-        if (next.has(key) || state.wanted.size === 0) continue;
-        state.wanted = new Set();
+        if (next.has(key) || state.wanted === '') continue;
+        state.cancel?.();
+        Object.assign(state, { wanted: '', vips: NONE });
         changed.push(key);
       }
       tail = tail.then(async () => {
@@ -120,19 +164,16 @@ export function createDsrPods(options: DsrPodsOptions): DsrPods {
       });
       return tail;
     },
-    ready: (pod, address, vip) => states.get(`${pod} ${address}`)?.ready.has(vip) ?? false,
+    ready(pod, address, vip) {
+      const key = `${pod} ${address}`;
+      return (states.get(key)?.ready ?? readyBefore(key)).has(vip);
+    },
     issues: () =>
-      [...states.values()].flatMap(({ pod, address, problem }) =>
-        problem === undefined
-          ? []
-          : [
-              {
-                object: `Pod ${pod}`,
-                field: '',
-                reason: `DSR does not reach ${address}: ${problem}; it takes no DSR traffic`,
-              },
-            ],
-      ),
+      [...states.values()].flatMap(({ pod, address, problem }) => {
+        if (problem === undefined) return [];
+        const reason = `DSR does not reach ${address}: ${problem}; it takes no DSR traffic`;
+        return [{ object: `Pod ${pod}`, field: '', reason }];
+      }),
     async close() {
       closed = true;
       for (const state of states.values()) state.cancel?.();

@@ -66,3 +66,30 @@ export function podCommands(netns: string, address: string, now: PodNetState, vi
   }
   return commands;
 }
+
+/** Asks for the source checks of a pod that {@link podCommands} turns off; undefined for IPv6, which has none. */
+export function rpFilterCommand(netns: string, address: string, device: string): Command | undefined {
+  if (address.includes(':')) return undefined;
+  const paths = ['all', device].map((name) => `net/ipv4/conf/${name}/rp_filter`);
+  return { file: 'sysctl', args: ['-e', ...paths], netns, okExitCodes: [1, 255] };
+}
+
+/** Interface to value, from the answer to {@link rpFilterCommand}. */
+export function parseRpFilter(text: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const [, device = '', value = ''] of text.matchAll(/conf[./](.+)[./]rp_filter = (\d)/g)) found[device] = value;
+  return found;
+}
+
+/** Gives source checks back that are still off; `now` is the answer to {@link rpFilterCommand}. Undefined when none is. */
+export function rpFilterRestore(
+  netns: string,
+  before: Readonly<Record<string, string>>,
+  now: string,
+): Command | undefined {
+  const off = parseRpFilter(now);
+  const lines = Object.entries(before)
+    .filter(([device, value]) => value !== '0' && off[device] === '0')
+    .map(([device, value]) => `net/ipv4/conf/${device}/rp_filter=${value}`);
+  return lines.length === 0 ? undefined : { file: 'sysctl', args: ['-qw', ...lines], netns };
+}

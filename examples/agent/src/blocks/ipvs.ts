@@ -3,43 +3,45 @@
  */
 import {
   cleanupIpvs,
+  createDsrPods,
   createHealthPorts,
   createIpvsTarget,
   createServiceCompiler,
   render,
   type IpvsState,
+  type LocalAddresses,
   type ServiceChange,
   type ServiceOptions,
   type VirtualServerItem,
 } from 'kube-router-sdk/ipvs';
 import type { NodeObject } from 'kube-router-sdk/informers';
+import { watchIp } from 'kube-router-sdk/kernel';
+import { concatMap, debounceTime } from 'rxjs';
 import type { ServiceView } from '../admin/views.ts';
 import type { Cleaner } from '../commands/cleanup.ts';
 import { createFeed } from '../feed.ts';
 import { part, type Part } from '../part.ts';
 import { objectInput } from '../sources.ts';
 import type { BlockContext } from './context.ts';
+import { primaries, readLocal, type Machine } from './ipvs-machine.ts';
+import { podNetns } from './pod-netns.ts';
 import { countedServices, serviceMetrics } from './service-metrics.ts';
 
 const ZONE = 'topology.kubernetes.io/zone';
 
-/** First address of a family, internal ones first. */
-function primary(own: NodeObject | undefined, six: boolean): string | undefined {
-  const ofFamily = (own?.addresses ?? []).filter(({ address }) => address.includes(':') === six);
-  return (ofFamily.find(({ type }) => type === 'InternalIP') ?? ofFamily[0])?.address;
-}
-
-/** Options of the compiler, from flags and this node's object. */
-function serviceOptions({ config, node, families }: BlockContext, own: NodeObject | undefined): ServiceOptions {
-  const { flags } = config;
-  const four = families.includes(4) ? primary(own, false) : undefined;
-  const six = families.includes(6) ? primary(own, true) : undefined;
+/** Options of the compiler, from flags, this node's object and what the machine says of itself. */
+function serviceOptions(context: BlockContext, own: NodeObject | undefined, local: LocalAddresses): ServiceOptions {
+  const { node, families } = context;
+  const { flags } = context.config;
+  const enabled = (text: string): boolean => families.includes(text.includes(':') ? 6 : 4);
   return {
     node: {
       name: node,
       zone: own?.labels[ZONE] ?? '',
-      primary: { ...(four === undefined ? {} : { 4: four }), ...(six === undefined ? {} : { 6: six }) },
-      podCIDRs: (own?.podCIDRs ?? []).filter((prefix) => families.includes(prefix.includes(':') ? 6 : 4)),
+      primary: primaries(context, own),
+      podCIDRs: (own?.podCIDRs ?? []).filter(enabled),
+      addresses: local.addresses.filter(enabled),
+      ...(local.mtu === undefined ? {} : { mtu: local.mtu }),
     },
     nodePortOnAllAddresses: flags['nodeport-bindon-all-ip'],
     strictExternalIps: flags['strict-external-ip-validation'],
@@ -59,11 +61,18 @@ function serviceOptions({ config, node, families }: BlockContext, own: NodeObjec
 }
 
 /** Wires the block. */
-export function wireIpvs(context: BlockContext): Part {
-  const { config, node, families, objects, runner, providers, ownership } = context;
+export function wireIpvs(context: BlockContext, machine: Machine): Part {
+  const { config, node, families, objects, runner, providers, ownership, mode } = context;
   const nodes = objects.open('Node');
-  let options = serviceOptions(context, nodes.snapshot().items.get(node));
-  const compiler = createServiceCompiler(options);
+  const pods = objects.open('Pod');
+  const owned = ownership.block('ipvs');
+  const own = (): NodeObject | undefined => nodes.snapshot().items.get(node);
+  // A plan changes no pod: it shows what a run would make once its pods are ready.
+  const dsrReady: ServiceOptions['dsrReady'] = (...of) => mode === 'plan' || prepared.ready(...of);
+  let options = serviceOptions(context, own(), machine.local);
+  const compiler = createServiceCompiler({ ...options, marks: machine.marks, dsrReady });
+  // Wired anew, the block goes on with the marks that it gave.
+  context.onClose(() => void (machine.marks = new Map(compiler.marks())));
   const flush = () => {
     const { state, dirty } = compiler.flush();
     return { state, dirty: dirty ?? new Set(state.items.keys()) };
@@ -72,27 +81,61 @@ export function wireIpvs(context: BlockContext): Part {
     compiler.update(changed.map(({ key, object }) => ({ kind, key, object }) as ServiceChange));
     return flush();
   };
+  const reconfigure = (object: NodeObject | undefined): void => {
+    const next = serviceOptions(context, object, machine.local);
+    if (JSON.stringify(next) === JSON.stringify(options)) return;
+    options = next;
+    compiler.reconfigure({ ...options, dsrReady });
+  };
   const feed = createFeed<IpvsState>();
+  const prepared = createDsrPods({
+    runner,
+    owned,
+    findNetns: podNetns(context, (key) => pods.snapshot().items.get(key)),
+    onChange: (pod) => {
+      compiler.touchPod(pod);
+      feed.push(flush());
+    },
+  });
   feed.add(objectInput(nodes), ({ changed }) => {
-    const own = changed.find(({ key }) => key === node);
-    if (own !== undefined) {
-      const next = serviceOptions(context, own.object);
-      if (JSON.stringify(next) !== JSON.stringify(options)) compiler.reconfigure((options = next));
-    }
+    const change = changed.find(({ key }) => key === node);
+    if (change !== undefined) reconfigure(change.object);
     return flush();
   });
-  feed.add(objectInput(objects.open('Pod')), ({ changed }) => changes('Pod', changed));
+  feed.add(objectInput(pods), ({ changed }) => changes('Pod', changed));
   feed.add(objectInput(objects.open('Service')), ({ changed }) => changes('Service', changed));
   feed.add(objectInput(objects.open('EndpointSlice')), ({ changed }) => changes('EndpointSlice', changed));
   context.onClose(() => feed.close());
+  context.onClose(() => prepared.close());
 
-  const target = createIpvsTarget({ runner, families, owned: ownership.block('ipvs'), ...ipvsPrograms(context) });
+  const target = createIpvsTarget({ runner, families, owned, ...ipvsPrograms(context) });
   context.onClose(() => target.close());
-  if (context.mode === 'run') {
+  /** Pods first, where DSR wants others than before. */
+  let seen = -1;
+  const preparePods = async (): Promise<void> => {
+    if (compiler.dsrVersion === seen) return;
+    seen = compiler.dsrVersion;
+    await prepared.update([...compiler.dsr.values()].flat());
+  };
+  if (mode === 'run') {
     const ports = createHealthPorts();
     const subscription = feed.desired$.subscribe(() => {
       void ports.update(compiler.health.values()).then(() => context.state.setIssues('health ports', ports.issues()));
+      void preparePods();
     });
+    if (config.flags['nodeport-bindon-all-ip']) {
+      const moved$ = watchIp({ runner, objects: ['address'] }).pipe(
+        debounceTime(200),
+        concatMap(() => readLocal(context)),
+      );
+      subscription.add(
+        moved$.subscribe((now) => {
+          machine.local = now;
+          reconfigure(own());
+          feed.push(flush());
+        }),
+      );
+    }
     context.onClose(() => {
       subscription.unsubscribe();
       return ports.close();
@@ -107,7 +150,8 @@ export function wireIpvs(context: BlockContext): Part {
 
   return part({
     name: 'ipvs',
-    desired$: feed.desired$,
+    // One pass has no second chance: its pods are prepared before it is planned.
+    desired$: mode === 'once' ? feed.desired$.pipe(concatMap(afterPods(preparePods))) : feed.desired$,
     target,
     describe: (plan) =>
       Promise.resolve(
@@ -115,9 +159,17 @@ export function wireIpvs(context: BlockContext): Part {
           .split('\n')
           .filter((line) => line !== ''),
       ),
-    issues: () => compiler.issues(),
+    issues: () => [...compiler.issues(), ...prepared.issues()],
     resyncMs: config.flags['ipvs-sync-period'],
   });
+}
+
+/** Hands a value on after the pods were prepared; the state is the compiler's own and has what that changed. */
+function afterPods(prepare: () => Promise<void>): <T>(value: T) => Promise<T> {
+  return async (value) => {
+    await prepare();
+    return value;
+  };
 }
 
 /** The iptables programs of the host's flavour, as this block takes them. */
