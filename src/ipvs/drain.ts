@@ -38,9 +38,10 @@ export interface Drain {
 
 /** The command that deletes what conntrack remembers of one server of one UDP service. */
 export function conntrackDelete(vs: VirtualServerItem, server: RealServer): Command | undefined {
-  if (vs.protocol !== 'UDP' || vs.address === undefined || vs.port === undefined) return undefined;
+  const { protocol, address, port } = vs.serves ?? vs;
+  if (protocol !== 'UDP' || address === undefined || port === undefined || vs.forward !== 'masq') return undefined;
   const family = vs.family === 6 ? 'ipv6' : 'ipv4';
-  const original = ['--orig-dst', vs.address, '--orig-port-dst', String(vs.port)];
+  const original = ['--orig-dst', address, '--orig-port-dst', String(port)];
   const args = ['-D', '-f', family, '-p', 'udp', ...original, '--reply-src', server.address];
   return { file: 'conntrack', args: [...args, '--reply-port-src', String(server.port)], okExitCodes: [1] };
 }
@@ -79,6 +80,16 @@ export function createDrain(options: DrainOptions): Drain {
     });
   };
 
+  /** The last real server of a Service without endpoints is gone: so is its virtual server, see plan.ts. */
+  const removeEmpty = async (key: string, desired: IpvsState, observed: IpvsObserved): Promise<void> => {
+    const wanted = desired.items.get(key);
+    const left = observed.items.get(key);
+    if (wanted?.type !== 'vs' || wanted.servers.length > 0 || left?.type !== 'vs' || left.servers.length > 0) return;
+    const step: Step = { kind: 'remove', item: left };
+    await runner.run({ file: 'ipvsadm', args: ipvsadmLines(step)[0] ?? [] });
+    applyStep(observed, step);
+  };
+
   const work = async (): Promise<number> => {
     const { desired, observed } = options.state();
     if (desired === undefined || observed === undefined || deadlines.size === 0) return deadlines.size;
@@ -100,6 +111,7 @@ export function createDrain(options: DrainOptions): Drain {
       await runner.run({ file: 'ipvsadm', args: ipvsadmLines(step)[0] ?? [] });
       applyStep(observed, step);
       await forget([name]);
+      await removeEmpty(key, desired, observed);
     }
     return deadlines.size;
   };

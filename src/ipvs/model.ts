@@ -71,6 +71,8 @@ export interface VirtualServerItem {
   readonly address?: string;
   readonly port?: number;
   readonly mark?: number;
+  /** What a marked one serves; not known of one that was read from the kernel. */
+  readonly serves?: { readonly protocol: Protocol; readonly address: string; readonly port: number };
   readonly scheduler: Scheduler;
   /** Sorted; `flag-1`…`flag-3` or, for sh and mh, their names as `ipvsadm` prints them. */
   readonly flags: readonly string[];

@@ -121,6 +121,41 @@ sysctl -qw net/ipv4/vs/expire_nodest_conn=1
     expect(steps.map((step) => step.kind)).toEqual(['blocked']);
   });
 
+  test('nor does an entry of ours ever claim it, by address or by mark', () => {
+    const observed: IpvsObserved = { ...emptyObserved(), foreign: new Set([KEY, 'vs/fwm/6/99']) };
+    const entry = (set: string, element: string, options = ''): IpvsItem => ({
+      type: 'entry',
+      key: `entry/${set}/${element}`,
+      set,
+      element,
+      options,
+    });
+    const entries = [
+      entry('kube-router-svip-prt', '10.96.0.1,tcp:80'),
+      entry('kube-router-svip-prt', '10.96.0.1,udp:80'),
+      entry('inet6:kube-router-svc-mark', 'fd00::1,tcp:80', 'skbmark 0x63/0x3fff'),
+      entry('kube-router-svc-mark', '10.96.0.9,tcp:80', 'skbmark 0x63/0x3fff'),
+    ];
+    expect(render(plan(state([vs(['10.0.0.1']), ...entries]), observed))).toBe(`ipset restore -exist
+  add kube-router-svip-prt 10.96.0.1,udp:80
+  add kube-router-svc-mark 10.96.0.9,tcp:80 skbmark 0x63/0x3fff
+# ${KEY}: a virtual server of somebody else stands there; it is left alone
+`);
+  });
+
+  test('without real servers there is no virtual server; one that drains stays until it is idle', () => {
+    const none = state([vs([])]);
+    expect(plan(none, emptyObserved()).steps).toEqual([]);
+    const empty: IpvsObserved = { ...emptyObserved(), items: new Map([[KEY, vs([])]]) };
+    expect(render(plan(none, empty))).toBe('ipvsadm -D -t 10.96.0.1:80\n');
+    const busy: IpvsObserved = { ...emptyObserved(), items: new Map([[KEY, vs(['10.0.0.1'])]]) };
+    expect(render(plan(none, busy))).toBe('ipvsadm -e -t 10.96.0.1:80 -r 10.0.0.1:8080 -m -w 0\n');
+    expect(render(plan(state([vs([])], false), busy))).toBe(
+      'ipvsadm -d -t 10.96.0.1:80 -r 10.0.0.1:8080\nipvsadm -D -t 10.96.0.1:80\n',
+    );
+    expect(plan(state([vs([])], false), busy, { prune: false }).steps).toEqual([]);
+  });
+
   const addresses = ['10.0.0.1', '10.0.0.2', '10.0.0.9', '10.0.0.10', '10.0.1.1', '9.255.255.255'];
   const canonical = ['9.255.255.255', '10.0.0.1', '10.0.0.2', '10.0.0.9', '10.0.0.10', '10.0.1.1'];
   test('any history of a mh service, drains and restarts included, ends in one canonical order with what is desired', () => {

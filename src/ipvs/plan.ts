@@ -5,7 +5,9 @@
  */
 import type { PlanOptions } from '../kernel/types.ts';
 import { compareServers } from './compile/endpoints.ts';
+import { ipvsNames, markKey, serverKey } from './model.ts';
 import type { IpvsItem, IpvsState, RealServer, VirtualServerItem } from './model.ts';
+import type { Protocol } from '../net/values.ts';
 
 /** What the kernel holds, as far as it is ours. */
 export interface IpvsObserved {
@@ -72,11 +74,12 @@ export function planServers(
   const forwardChanged = have !== undefined && have.forward !== want.forward;
   const edits: Step[] = [];
   const removals: Step[] = [];
+  const datagrams = (want.protocol ?? want.serves?.protocol) === 'UDP';
   const target: RealServer[] = [...want.servers];
   for (const server of now) {
     if (wanted.has(`${server.address} ${server.port}`)) continue;
     // UDP has no connections that could end.
-    const done = !context.drain || want.protocol === 'UDP' || context.drained.has(drainKey(want.key, server));
+    const done = !context.drain || datagrams || context.drained.has(drainKey(want.key, server));
     if (context.prune && done) removals.push({ kind: 'server', action: 'del', vs, server });
     else {
       target.push({ ...server, weight: 0 });
@@ -134,6 +137,27 @@ function sameBut(a: IpvsItem, b: IpvsItem): boolean {
   return true;
 }
 
+/** The virtual server that an entry of the set of what is served, or of marks, claims for us. */
+function claimed(item: IpvsItem): string | undefined {
+  if (item.type !== 'entry') return undefined;
+  const family = item.set.startsWith('inet6:') ? 6 : 4;
+  const name = family === 6 ? item.set.slice('inet6:'.length) : item.set;
+  if (name === ipvsNames.servedSet) {
+    const [, address = '', protocol = '', port = ''] = /^(.*),(\w+):(\d+)$/.exec(item.element) ?? [];
+    return serverKey(protocol.toUpperCase() as Protocol, address, Number(port));
+  }
+  const mark = /^skbmark (0x[0-9a-f]+)/.exec(item.options)?.[1];
+  return mark === undefined ? undefined : markKey(family, Number(mark));
+}
+
+/**
+ * A virtual server without real servers is none: the node's own connections would meet IPVS before any rule that refuses them, and
+ * be told with the second SYN only. One whose last real servers drain stays until they are gone.
+ */
+function isEmpty(want: VirtualServerItem, have: IpvsItem | undefined): boolean {
+  return want.servers.length === 0 && (have?.type !== 'vs' || have.servers.length === 0);
+}
+
 function planKey(key: string, desired: IpvsState, observed: IpvsObserved, prune: boolean, steps: Step[]): void {
   const want = desired.items.get(key);
   const have = observed.items.get(key);
@@ -149,12 +173,22 @@ function planKey(key: string, desired: IpvsState, observed: IpvsObserved, prune:
     steps.push({ kind: 'blocked', key, reason: 'a virtual server of somebody else stands there; it is left alone' });
     return;
   }
+  // The claim of a foreign virtual server would make it ours at the next look.
+  const claim = observed.foreign.size === 0 ? undefined : claimed(want);
+  if (claim !== undefined && observed.foreign.has(claim)) return;
+  if (want.type === 'vs' && isEmpty(want, have)) {
+    if (have !== undefined && prune) steps.push({ kind: 'remove', item: have });
+    return;
+  }
   if (have === undefined) steps.push({ kind: 'put', item: want });
   else if (!sameBut(want, have)) steps.push({ kind: 'put', item: want, before: have });
   if (want.type !== 'vs') return;
   const context = { prune, drain: desired.drain, graceMs: desired.graceMs, drained: observed.drained };
   const servers = planServers(want, have?.type === 'vs' ? have : undefined, context);
   for (const step of servers) steps.push(step);
+  if (have?.type !== 'vs' || want.servers.length > 0) return;
+  const gone = servers.filter((step) => step.kind === 'server' && step.action === 'del').length;
+  if (gone === have.servers.length) steps.push({ kind: 'remove', item: have });
 }
 
 /** Makes the plan. `plan(x, x)` is empty. */

@@ -1,6 +1,6 @@
 /**
  * EndpointSlice: where the traffic of one Service goes, in one address family.
- * Conditions that nobody wrote mean ready (EndpointSlice API); a slice of host names (`FQDN`) has nothing to program and is no object.
+ * Conditions that nobody wrote mean ready (EndpointSlice API); a slice of host names (`FQDN`) has nothing to program and is an issue.
  */
 import type { Family } from '../net/values.ts';
 import { addressOf, isJson, listAt, note, objectAt, objectsAt, show, textAt } from './fields.ts';
@@ -11,6 +11,8 @@ import type { Projected } from './metadata.ts';
 import { isPort, protocolOf } from './ports.ts';
 import type { Endpoint, EndpointSliceObject, ObjectBase } from './types.ts';
 
+/** The API's limit for one slice (discovery/v1 validation). */
+const ENDPOINTS_MAX = 1000;
 const SERVICE_LABEL = 'kubernetes.io/service-name';
 
 /** Projects an EndpointSlice from the API's JSON. Never throws: what is wrong becomes an issue. */
@@ -33,7 +35,8 @@ function readFamily(report: Report, json: Json): Family | undefined {
   const type = json['addressType'];
   if (type === 'IPv4') return 4;
   if (type === 'IPv6') return 6;
-  if (type !== 'FQDN') note(report, 'addressType', `${show(type)} is none of IPv4, IPv6, FQDN; the slice is ignored`);
+  if (type === 'FQDN') note(report, 'addressType', 'FQDN: no packet is sent to a host name; the slice is ignored');
+  else note(report, 'addressType', `${show(type)} is none of IPv4, IPv6, FQDN; the slice is ignored`);
   return undefined;
 }
 
@@ -68,6 +71,10 @@ function readPorts(report: Report, json: Json): EndpointSliceObject['ports'] {
 
 function readEndpoints(report: Report, json: Json, family: Family, namespace: string): readonly Endpoint[] {
   const endpoints: Endpoint[] = [];
+  const list = json['endpoints'];
+  if (Array.isArray(list) && list.length > ENDPOINTS_MAX) {
+    note(report, 'endpoints', `${list.length} endpoints, of which the API allows ${ENDPOINTS_MAX}; all are used`);
+  }
   for (const [item, path] of objectsAt(report, json, 'endpoints', 'endpoints')) {
     const addresses = readAddresses(report, item, path, family);
     if (addresses.length === 0) continue;
@@ -91,6 +98,10 @@ function readEndpoints(report: Report, json: Json, family: Family, namespace: st
 
 function readAddresses(report: Report, item: Json, path: string, family: Family): readonly string[] {
   const found: string[] = [];
+  const raw = item['addresses'];
+  if (raw === undefined || raw === null || (Array.isArray(raw) && raw.length === 0)) {
+    note(report, `${path}.addresses`, 'no address; the endpoint is left out');
+  }
   listAt(report, item, 'addresses', `${path}.addresses`).forEach((value, index) => {
     const at = `${path}.addresses[${index}]`;
     const address = addressOf(report, value, at);

@@ -239,8 +239,19 @@ describe('EndpointSlice', () => {
     expect(place(issues)).toEqual(['EndpointSlice shop/web-4 endpoints[1].addresses[0]']);
   });
 
-  it('host names are no object and no issue', () => {
-    expect(projectEndpointSlice({ metadata: { name: 's' }, addressType: 'FQDN' })).toEqual({ issues: [] });
+  it('host names, an endpoint without addresses and a slice beyond the limit of the API are issues', () => {
+    const { object: names, issues } = projectEndpointSlice({ metadata: { name: 's' }, addressType: 'FQDN' });
+    expect(names).toBeUndefined();
+    expect(place(issues)).toEqual(['EndpointSlice default/s addressType']);
+    const none = projectEndpointSlice({ ...buildEndpointSlice('a/b', {}), endpoints: [{ addresses: [] }, {}] });
+    expect(place(none.issues)).toEqual([
+      'EndpointSlice a/b-4 endpoints[0].addresses',
+      'EndpointSlice a/b-4 endpoints[1].addresses',
+    ]);
+    const endpoints = Array.from({ length: 1001 }, (_, index) => ({ address: `10.0.${index >> 8}.${index & 255}` }));
+    const many = projectEndpointSlice(buildEndpointSlice('a/b', { endpoints }));
+    expect(many.object?.endpoints).toHaveLength(1001);
+    expect(place(many.issues)).toEqual(['EndpointSlice a/b-4 endpoints']);
   });
 });
 

@@ -86,13 +86,15 @@ function sources(family: Family): IpvsItem[] {
 
 /**
  * What has no endpoint is refused before IPVS sees it: TCP by a reset, which no client takes for a passing error. SCTP listens
- * to protocol-unreachable only (RFC 4960 appendix C), which ICMPv6 lacks. A marked in-cluster client has endpoints of its own.
+ * to protocol-unreachable only (RFC 4960 appendix C), which ICMPv6 lacks. A marked in-cluster client has endpoints of its own, and
+ * what was established goes on to a pod that drains.
  */
 function refusal(family: Family): IpvsItem[] {
   const reject = family === 4 ? 'icmp-port-unreachable' : 'icmp6-port-unreachable';
   return [
     chain(family, 'filter', ipvsNames.refuseChain, [
       `${match(ipvsNames.insideMarkSet, family, 'dst,dst')} -m mark ! --mark 0x0/${hex(MARK_MASK)} -j RETURN`,
+      '-m conntrack ! --ctstate NEW -j RETURN',
       '-p tcp -j REJECT --reject-with tcp-reset',
       ...(family === 4 ? ['-p sctp -j REJECT --reject-with icmp-proto-unreachable'] : []),
       `-j REJECT --reject-with ${reject}`,

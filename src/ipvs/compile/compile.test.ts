@@ -4,7 +4,7 @@ import { projectEndpointSlice } from '../../objects/index.ts';
 import { buildEndpointSlice } from '../../testing/builders.ts';
 import { pod, service, slice } from '../../../test/support/ipvs-objects.ts';
 import type { IpvsItem } from '../model.ts';
-import { emptyObserved, plan } from '../plan.ts';
+import type { Step } from '../plan.ts';
 import { ipvsadmLines } from '../render.ts';
 import { compile, createServiceCompiler } from './compiler.ts';
 import type { CompileInput, ServiceChange } from './compiler.ts';
@@ -23,13 +23,18 @@ const OPTIONS: ServiceOptions = {
   loadBalancerRanges: ['203.0.113.0/24', '2001:db8:1b::/64'],
 };
 
-/** Virtual servers as `ipvsadm -Sn` would print them, then the entries of sets that Services fill. */
+/**
+ * Virtual servers as `ipvsadm -Sn` prints them, then the entries of sets that Services fill. One without real servers is shown
+ * here; the kernel is not given it (plan.ts).
+ */
 function text(items: ReadonlyMap<string, IpvsItem>): string {
-  const servers = plan(
-    { items: new Map([...items].filter(([, item]) => item.type === 'vs')), graceMs: () => 0, drain: true },
-    emptyObserved(),
-  );
-  const lines = servers.steps.flatMap((step) => ipvsadmLines(step).map((args) => args.join(' ')));
+  const lines = [...items.values()].flatMap((item) => {
+    if (item.type !== 'vs') return [];
+    const adds = item.servers.map((server): Step => ({ kind: 'server', action: 'add', vs: item, server }));
+    return [{ kind: 'put', item } as const, ...adds].flatMap((step) =>
+      ipvsadmLines(step).map((args) => args.join(' ')),
+    );
+  });
   const entries: string[] = [];
   for (const item of items.values()) {
     if (item.type === 'addr') entries.push(`addr ${item.address} src ${item.source}`);
@@ -223,7 +228,7 @@ addr 198.51.100.5 src 192.168.1.11
 svc-mark-in 198.51.100.5,tcp:80 skbmark 0x5/0x3fff`,
     ],
     [
-      'internal policy Local without a local endpoint: the virtual server is empty, so the kernel refuses at once',
+      'internal policy Local without a local endpoint: no real server, and what comes is refused',
       {
         services: [web({ spec: { internalTrafficPolicy: 'Local' } })],
         endpointSlices: [slice('shop/web', [there('10.1.2.2')])],
@@ -553,7 +558,7 @@ describe('the incremental compiler', () => {
     expect(new Map([...second.marks()].sort())).toEqual(new Map([...marks].sort()));
   });
 
-  test('malformed slices: the rest applied, and an issue where a value was wrong', () => {
+  test('malformed slices: an issue each, the rest applied', () => {
     const raw = (more: object) => ({
       ...buildEndpointSlice('shop/web', { endpoints: [{ address: '10.1.1.9' }], ports: [{ port: 8080 }] }),
       ...more,
@@ -565,8 +570,15 @@ describe('the incremental compiler', () => {
       raw({ endpoints: [{ addresses: ['fd01::1'] }, { addresses: ['10.1.1.5'] }] }),
       raw({ endpoints: [{ addresses: ['010.1.1.1'] }] }),
     ].map((one, index) => projectEndpointSlice({ ...one, metadata: { ...one.metadata, name: `bad-${index}` } }));
-    // A slice of host names and an endpoint without addresses have nothing to program; the others carry a wrong value.
-    for (const index of [0, 3, 4]) expect(bad[index]?.issues).toHaveLength(1);
+    expect(bad.map(({ issues }) => issues.map(({ object, field, reason }) => `${object} ${field}: ${reason}`))).toEqual(
+      [
+        ['EndpointSlice shop/bad-0 ports[0].port: undefined is not a port; left out'],
+        ['EndpointSlice shop/bad-1 endpoints[0].addresses: no address; the endpoint is left out'],
+        ['EndpointSlice shop/bad-2 addressType: FQDN: no packet is sent to a host name; the slice is ignored'],
+        ["EndpointSlice shop/bad-3 endpoints[0].addresses[0]: fd01::1 is not of the slice's family; left out"],
+        ['EndpointSlice shop/bad-4 endpoints[0].addresses[0]: "010.1.1.1" is not an IP address; left out'],
+      ],
+    );
     const slices = bad.flatMap(({ object }) => (object === undefined ? [] : [object]));
     const good = slice('shop/web', ['10.1.1.2'], [{ port: 8080 }], { name: 'good' });
     expect(run({ services: [web()], endpointSlices: [...slices, good] }).text).toBe(`-A -t 172.16.0.10:80 -s rr
@@ -575,9 +587,13 @@ describe('the incremental compiler', () => {
 addr 172.16.0.10 src 192.168.1.11`);
   });
 
-  test('2,000 endpoints in one slice', () => {
-    const many = Array.from({ length: 2000 }, (_, index) => `10.1.${index >> 8}.${index & 255}`);
-    const result = compile({ ...OPTIONS, services: [web()], endpointSlices: [slice('shop/web', many)] });
+  test('2,000 endpoints in one slice: an issue, and all are used', () => {
+    const endpoints = Array.from({ length: 2000 }, (_, index) => ({ address: `10.1.${index >> 8}.${index & 255}` }));
+    const many = projectEndpointSlice(buildEndpointSlice('shop/web', { endpoints, ports: [{ port: 8080 }] }));
+    expect(many.issues.map(({ reason }) => reason)).toEqual([
+      '2000 endpoints, of which the API allows 1000; all are used',
+    ]);
+    const result = compile({ ...OPTIONS, services: [web()], endpointSlices: many.object ? [many.object] : [] });
     const vs = result.items.get('vs/tcp/172.16.0.10:80');
     expect(vs?.type === 'vs' && vs.servers.length).toBe(2000);
   });

@@ -173,7 +173,7 @@ function createBuilder(
     set: string,
     element: string,
     family: Family,
-    server: Pick<VirtualServerItem, 'forward' | 'servers'>,
+    server: Pick<VirtualServerItem, 'forward' | 'servers' | 'serves'>,
     index: number,
   ): boolean => {
     const owner = `${setNameFor(set, family)}/${element}`;
@@ -206,7 +206,8 @@ function createBuilder(
       return options.dsrReady(pod, candidate.address, address);
     });
     const element = `${address},${port.protocol.toLowerCase()}:${port.port}`;
-    const server = { forward: 'tunnel', servers: serversOf(fit, 0) } as const;
+    const serves = { protocol: port.protocol, address, port: port.port };
+    const server = { forward: 'tunnel', servers: serversOf(fit, 0), serves } as const;
     if (fit.length === 0) items.push(entry(ipvsNames.refusedSet, family, element));
     if (marked(context.dsrMarks, ipvsNames.markSet, element, family, server, index)) items.push(...dsrItems(family));
   };
@@ -264,7 +265,8 @@ function createBuilder(
       });
       addHairpin(kind, family, port, chosen);
       if (!local || kind === 'cluster') return;
-      const everywhere = { forward: 'masq', servers: serversOf(selection.cluster) } as const;
+      const serves = { protocol: port.protocol, address, port: number };
+      const everywhere = { forward: 'masq', servers: serversOf(selection.cluster), serves } as const;
       marked(context.insideMarks, ipvsNames.insideMarkSet, element, family, everywhere, index);
     },
   };
