@@ -10,6 +10,8 @@ const proofOnly = process.env['PROOF']
   ? []
   : [
       'test/kernel/ipvs-packets.test.ts',
+      'test/kernel/ipvs-rolling.test.ts',
+      'test/kernel/ipvs-flat.test.ts',
       'test/kernel/ipvs-crash.test.ts',
       'test/kernel/ipvs-dsr.test.ts',
       'test/netns/ipvs-cri.test.ts',

@@ -103,7 +103,7 @@ describe('the service proxy in a kernel with IPVS', () => {
       -A INPUT -m set --match-set kube-router-svip-lim dst,dst -m set ! --match-set kube-router-svip-src dst,dst,src -j DROP
       -A INPUT -m set --match-set kube-router-svip dst -j KUBE-ROUTER-SERVICES
       -A INPUT -p tcp -m tcp --dport 22 -j ACCEPT
-      -A KUBE-ROUTER-SERVICES -m conntrack --ctstate RELATED -j ACCEPT
+      -A KUBE-ROUTER-SERVICES -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
       -A KUBE-ROUTER-SERVICES -p icmp -m icmp --icmp-type 8 -j ACCEPT
       -A KUBE-ROUTER-SERVICES -p icmp -m icmp --icmp-type 3/4 -j ACCEPT
       -A KUBE-ROUTER-SERVICES -p icmp -m icmp --icmp-type 3 -j ACCEPT
@@ -111,6 +111,7 @@ describe('the service proxy in a kernel with IPVS', () => {
       -A KUBE-ROUTER-SERVICES -m set --match-set kube-router-svip-prt dst,dst -j ACCEPT
       -A KUBE-ROUTER-SERVICES -m set ! --match-set kube-router-local-ips dst -j REJECT --reject-with icmp-port-unreachable
       -A KUBE-ROUTER-SVC-REFUSE -m set --match-set kube-router-svc-mark-in dst,dst -m mark ! --mark 0x0/0x3fff -j RETURN
+      -A KUBE-ROUTER-SVC-REFUSE -m conntrack ! --ctstate NEW -j RETURN
       -A KUBE-ROUTER-SVC-REFUSE -p tcp -j REJECT --reject-with tcp-reset
       -A KUBE-ROUTER-SVC-REFUSE -p sctp -j REJECT --reject-with icmp-proto-unreachable
       -A KUBE-ROUTER-SVC-REFUSE -j REJECT --reject-with icmp-port-unreachable

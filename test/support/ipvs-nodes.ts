@@ -8,8 +8,18 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { sh } from './ipvs-shell.ts';
 
+/** Leaves out the commands of a family that the cluster does not have. */
+function only(lines: readonly string[], families: readonly number[]): string {
+  const six = /fd[01]|ipv6|2001:/;
+  const four = /\d+\.\d+\.\d+\.\d+/;
+  const kept = lines.filter((line) =>
+    six.test(line) ? families.includes(6) : !four.test(line) || families.includes(4),
+  );
+  return kept.join('\n');
+}
+
 /** Makes the switch, `count` nodes and the client. */
-export async function makeNodes(count: number): Promise<void> {
+export async function makeNodes(count: number, families: readonly number[] = [4, 6]): Promise<void> {
   const lines = ['ip link add sw type bridge', 'ip link set sw up', 'modprobe br_netfilter', 'modprobe sctp'];
   const attach = (ns: string, four: string, six: string): void => {
     lines.push(`ip netns add ${ns}`, `ip link add v-${ns} type veth peer name eth0 netns ${ns}`);
@@ -20,7 +30,8 @@ export async function makeNodes(count: number): Promise<void> {
     const ns = `n${node}`;
     attach(ns, `192.168.1.1${node}`, `fd10::1${node}`);
     lines.push(
-      `ip netns exec ${ns} sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1`,
+      `ip netns exec ${ns} sysctl -qw net.ipv4.ip_forward=1`,
+      `ip netns exec ${ns} sysctl -qw net.ipv6.conf.all.forwarding=1`,
       `ip -n ${ns} link add kube-bridge type bridge`,
       `ip -n ${ns} link set kube-bridge up`,
       `ip -n ${ns} addr add 10.1.${node}.1/24 dev kube-bridge`,
@@ -39,11 +50,17 @@ export async function makeNodes(count: number): Promise<void> {
   lines.push('ip -n ext route add default via 192.168.1.11', 'ip -n ext route add default via fd10::11');
   // Frames of the switch are not the nodes' business.
   lines.push('sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0');
-  await sh(lines.join('\n'));
+  await sh(only(lines, families));
 }
 
 /** Makes a pod on a node with the addresses 10.1.N.LAST and fd01:N::LAST; `extra` are more addresses. */
-export async function makePod(name: string, node: number, last: number, extra: readonly string[] = []): Promise<void> {
+export async function makePod(
+  name: string,
+  node: number,
+  last: number,
+  extra: readonly string[] = [],
+  families: readonly number[] = [4, 6],
+): Promise<void> {
   const lines = [
     `ip netns add ${name}`,
     `ip -n n${node} link add v-${name} type veth peer name eth0 netns ${name}`,
@@ -57,7 +74,17 @@ export async function makePod(name: string, node: number, last: number, extra: r
     `ip -n ${name} route add default via 10.1.${node}.1`,
     `ip -n ${name} route add default via fd01:${node}::1`,
   ];
-  await sh(lines.join('\n'));
+  await sh(only(lines, families));
+}
+
+/** Makes the client `far` behind a link of `ext` that carries `mtu` bytes only; what is larger comes back as an ICMP error. */
+export async function makeFar(mtu: number): Promise<void> {
+  await sh(`ip netns add far; ip link add far0 netns ext type veth peer name eth0 netns far
+ip netns exec ext sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+ip -n ext link set far0 mtu ${mtu} up; ip -n far link set lo up; ip -n far link set eth0 up
+ip -n ext addr add 192.168.9.1/24 dev far0; ip -n ext addr add fd19::1/64 dev far0 nodad
+ip -n far addr add 192.168.9.2/24 dev eth0; ip -n far addr add fd19::2/64 dev eth0 nodad
+ip -n far route add default via 192.168.9.1; ip -n far route add default via fd19::1`);
 }
 
 /** Answer of one command of sockets.py. */
@@ -65,6 +92,7 @@ export interface SocketAnswer {
   readonly answer: string;
   readonly answers: readonly string[];
   readonly seconds: number;
+  readonly times: readonly number[];
 }
 
 /** Starts the process of servers and clients. */

@@ -51,7 +51,9 @@ function sets(family: Family): SetItem[] {
 
 /**
  * ICMP that a VIP must answer or receive. RELATED covers errors about connections that are known; packet-too-big is named
- * for those that are not (IPv6 has no other path-MTU discovery, RFC 8201).
+ * for those that are not (IPv6 has no other path-MTU discovery, RFC 8201). ESTABLISHED covers answers to what this node itself
+ * sent from a VIP: SCTP takes no private source address towards a public one (net.sctp.addr_scope_policy), so on a node with
+ * private addresses it takes the VIP.
  */
 function icmp(family: Family): string[] {
   const accept =
@@ -60,7 +62,7 @@ function icmp(family: Family): string[] {
       : ['128', '129', '1', '2', '3', '4', '133', '134', '135', '136'].map(
           (type) => `-p ipv6-icmp -m icmp6 --icmpv6-type ${type} -j ACCEPT`,
         );
-  return ['-m conntrack --ctstate RELATED -j ACCEPT', ...accept];
+  return ['-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT', ...accept];
 }
 
 /** Filter: what is served passes, everything else at a VIP is refused. */
