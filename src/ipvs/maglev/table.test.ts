@@ -35,11 +35,16 @@ describe('the table of the paper', () => {
       `N=${count} M=65537: max/mean ${maxOverMean.toFixed(4)}, min/mean ${minOverMean.toFixed(4)}, ` +
         `one leaves: ${(changed * 100).toFixed(3)} % change, ${(needless * 100).toFixed(3)} % needlessly`,
     );
-    // Section 5.3 of the paper: at 65537 entries and 1000 backends most and least loaded are within a few per cent.
-    expect(maxOverMean).toBeLessThan(1 + (0.02 * count) / 1000 + 0.001);
-    expect(minOverMean).toBeGreaterThan(1 - (0.02 * count) / 1000 - 0.001);
-    expect(changed).toBeGreaterThanOrEqual(0.98 / count);
-    expect(changed).toBeLessThan(1 / count + 0.02);
+    // Each backend has its turn in every round, so none has more than one entry above another: the paper's 'at most 1 %
+    // difference' where M > 100 N (section 3.4), and the almost even load of its section 5.3 at N = 1000, where Karger's and
+    // rendezvous hashing need 29.7 % and 49.5 % more.
+    expect(maxOverMean).toBe(Math.ceil(65537 / count) / (65537 / count));
+    expect(minOverMean).toBe(Math.floor(65537 / count) / (65537 / count));
+    if (65537 > 100 * count) expect(maxOverMean - minOverMean).toBeLessThanOrEqual(0.01);
+    // One of N leaves: its own entries change, and less than one in a hundred of the others (the price of an even table).
+    expect(changed).toBeGreaterThanOrEqual(Math.floor(65537 / count) / 65537);
+    expect(needless).toBeLessThan(0.01);
+    expect(changed - needless).toBeCloseTo(1 / count, 4);
   });
 
   test('weights are shares', () => {
