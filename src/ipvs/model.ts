@@ -21,6 +21,8 @@ export const ipvsNames = {
   /** VIP:port pairs that carry a firewall mark, with the mark: for everyone, and for clients inside the cluster only. */
   markSet: 'kube-router-svc-mark',
   insideMarkSet: 'kube-router-svc-mark-in',
+  /** Those of the first that are tunnelled in UDP. */
+  fouSet: 'kube-router-svc-fou',
   /** Pod CIDRs of this node. */
   podSet: 'kube-router-svc-pods',
   /** pod,port,pod triples that may reach themselves through a Service. */
@@ -37,6 +39,10 @@ export const ipvsNames = {
 
 /** Bits of the firewall mark that this block uses; the others are left as they are until IPVS looks. */
 export const MARK_MASK = 0x3fff;
+/** Marks with both of these bits are of DSR services whose packets travel in UDP (FoU); the kernel's listing does not tell. */
+export const FOU_MARK = 0x3000;
+/** UDP port of those packets in a pod; that of kube-router's own FoU tunnels between nodes. */
+export const FOU_PORT = 5555;
 /** Routing table of marked packets, and the priority of the rule that leads there. */
 export const DSR_TABLE = 78;
 export const DSR_RULE_PRIORITY = 32764;

@@ -5,7 +5,7 @@
  */
 import type { Command } from '../kernel/types.ts';
 import type { Protocol } from '../net/values.ts';
-import { hostPort, ipvsNames } from './model.ts';
+import { FOU_MARK, FOU_PORT, hostPort, ipvsNames } from './model.ts';
 import type { ChainItem, IpvsItem, JumpItem, RealServer, VirtualServerItem } from './model.ts';
 import type { IpvsPlan, Step } from './plan.ts';
 
@@ -43,9 +43,11 @@ function serviceOptions(vs: VirtualServerItem): string[] {
   return args;
 }
 
-/** `-m` or `-i`, and the weight. */
+/** `-m` or `-i` with what the tunnel is made of, and the weight. */
 function serverOptions(vs: VirtualServerItem, server: RealServer): string[] {
-  return [vs.forward === 'tunnel' ? '-i' : '-m', '-w', String(server.weight)];
+  const fou = vs.forward === 'tunnel' && ((vs.mark ?? 0) & FOU_MARK) === FOU_MARK;
+  const tunnel = fou ? ['--tun-type', 'gue', '--tun-port', String(FOU_PORT), '--tun-csum'] : [];
+  return [vs.forward === 'tunnel' ? '-i' : '-m', ...tunnel, '-w', String(server.weight)];
 }
 
 function serverName(server: RealServer): string {

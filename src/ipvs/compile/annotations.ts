@@ -32,6 +32,8 @@ export interface ServiceChoices {
   readonly scheduler: Scheduler;
   readonly flags: readonly string[];
   readonly dsr: boolean;
+  /** DSR packets travel in UDP. */
+  readonly fou: boolean;
   readonly hairpin: boolean;
   readonly hairpinExternal: boolean;
   readonly local: boolean;
@@ -96,11 +98,16 @@ export function readChoices(
       `"${method}" is no DSR method, only tunnel is; the Service is served without DSR`,
     );
   }
+  const encap = annotations[`${PREFIX}dsr.encap`] ?? 'ipip';
+  if (encap !== 'ipip' && encap !== 'fou') {
+    complain(`metadata.annotations[${PREFIX}dsr.encap]`, `"${encap}" is neither ipip nor fou; ipip is used`);
+  }
   const hairpin = defaults.hairpin || annotations[`${PREFIX}hairpin`] !== undefined;
   return {
     scheduler,
     flags: flags.sort(),
     dsr: method === 'tunnel',
+    fou: method === 'tunnel' && encap === 'fou',
     hairpin,
     hairpinExternal: hairpin && annotations[`${PREFIX}hairpin.externalips`] !== undefined,
     local: annotations[`${PREFIX}local`] === 'true',

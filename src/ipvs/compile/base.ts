@@ -44,6 +44,7 @@ function sets(family: Family): SetItem[] {
     set(ipvsNames.sourceSet, family, 'hash:ip,port,net'),
     set(ipvsNames.markSet, family, 'hash:ip,port', true),
     set(ipvsNames.insideMarkSet, family, 'hash:ip,port', true),
+    set(ipvsNames.fouSet, family, 'hash:ip,port'),
     set(ipvsNames.podSet, family, 'hash:net'),
     set(ipvsNames.hairpinSet, family, 'hash:ip,port,ip'),
   ];
@@ -120,12 +121,16 @@ function marking(options: ResolvedOptions, family: Family): IpvsItem[] {
   const clean = (name: string): string =>
     `${match(name, family, 'dst,dst')} -j MARK --set-xmark 0x0/${hex(~MARK_MASK)}`;
   const mss = options.node.mtu - (family === 4 ? 60 : 100);
+  const clamp = (name: string, size: number): string =>
+    `-p tcp ${match(name, family, 'src,src')} -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss ${size}`;
   const fromPod = match(ipvsNames.podSet, family, 'src');
   return [
     chain(family, 'mangle', ipvsNames.markChain, [
       map(ipvsNames.markSet),
       `${fromPod} ${map(ipvsNames.insideMarkSet)}`,
-      `-p tcp ${match(ipvsNames.markSet, family, 'src,src')} -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss ${mss}`,
+      clamp(ipvsNames.markSet, mss),
+      // UDP and GUE headers come on top.
+      clamp(ipvsNames.fouSet, mss - 12),
     ]),
     chain(family, 'mangle', ipvsNames.localMarkChain, [
       map(ipvsNames.markSet),

@@ -9,7 +9,7 @@ import { ipvsNames } from '../model.ts';
 import type { IpvsItem, IpvsState } from '../model.ts';
 import type { Complain } from './annotations.ts';
 import { baseItems } from './base.ts';
-import { DSR_BIT, createMarkAllocator } from './marks.ts';
+import { DSR_BIT, FOU_BIT, createMarkAllocator } from './marks.ts';
 import { resolveOptions } from './options.ts';
 import type { ResolvedOptions, ServiceOptions } from './options.ts';
 import { compileService, entry, familyOfText } from './service.ts';
@@ -111,7 +111,8 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
   let dirty = new Set<string>();
   let first = true;
   let base: readonly IpvsItem[] = [];
-  const dsrMarks = createMarkAllocator(DSR_BIT, resolved.marks);
+  const dsrMarks = createMarkAllocator(DSR_BIT, resolved.marks, FOU_BIT - 1);
+  const fouMarks = createMarkAllocator(DSR_BIT | FOU_BIT, resolved.marks, FOU_BIT - 1);
   const insideMarks = createMarkAllocator(0, new Map([...resolved.marks].filter(([, mark]) => (mark & DSR_BIT) === 0)));
 
   const context = {
@@ -119,6 +120,7 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
       return resolved;
     },
     dsrMarks,
+    fouMarks,
     insideMarks,
     hostNetwork: (endpoint: Endpoint) => pods.get(endpoint.pod)?.hostNetwork ?? false,
     weightOf(endpoint: Endpoint, complain: Complain): number {
@@ -223,8 +225,7 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
     for (const old of previous) if (!done.has(old)) drop(old);
     for (const owner of before.fragment.marks) {
       if (fragment.marks.includes(owner)) continue;
-      dsrMarks.release(owner);
-      insideMarks.release(owner);
+      for (const allocator of [dsrMarks, fouMarks, insideMarks]) allocator.release(owner);
     }
     entryOf.fragment = fragment;
     entryOf.lost = lost.size === 0 ? NOTHING : lost;
@@ -355,7 +356,7 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
       for (const { fragment, conflicts } of records.values()) all.push(...fragment.issues, ...conflicts);
       return all;
     },
-    marks: () => new Map([...dsrMarks.taken, ...insideMarks.taken]),
+    marks: () => new Map([...dsrMarks.taken, ...fouMarks.taken, ...insideMarks.taken]),
     reconfigure(next) {
       resolved = resolveOptions(next);
       setBase();

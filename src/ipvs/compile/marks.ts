@@ -6,7 +6,9 @@
 
 /** Bit that sends a packet to the table of marked packets. */
 export const DSR_BIT = 0x2000;
-/** Marks of each kind: 1 to this. */
+/** Further bit of DSR services that travel in UDP: {@link FOU_MARK} without the bit above. */
+export const FOU_BIT = 0x1000;
+/** Marks of in-cluster clients: 1 to this. */
 export const MARK_COUNT = 0x1fff;
 
 /** Gives out marks by owner. */
@@ -27,13 +29,17 @@ function hash(text: string): number {
   return value;
 }
 
-/** Makes a {@link MarkAllocator}; `bit` is set in every mark, `kept` are marks found in the kernel. */
-export function createMarkAllocator(bit: number, kept: ReadonlyMap<string, number> = new Map()): MarkAllocator {
+/** Makes a {@link MarkAllocator}; `bit` is set in every mark, the rest is 1 to `count`, `kept` are marks found in the kernel. */
+export function createMarkAllocator(
+  bit: number,
+  kept: ReadonlyMap<string, number> = new Map(),
+  count = MARK_COUNT,
+): MarkAllocator {
   const taken = new Map<string, number>();
   const owners = new Map<number, string>();
   const remembered = new Map<string, number>();
   for (const [owner, mark] of kept) {
-    const valid = (mark & bit) === bit && (mark & ~bit) >= 1 && (mark & ~bit) <= MARK_COUNT;
+    const valid = (mark & bit) === bit && (mark & ~bit) >= 1 && (mark & ~bit) <= count;
     if (!valid || owners.has(mark)) continue;
     owners.set(mark, owner);
     remembered.set(owner, mark);
@@ -46,9 +52,9 @@ export function createMarkAllocator(bit: number, kept: ReadonlyMap<string, numbe
         taken.set(owner, known);
         return known;
       }
-      if (owners.size >= MARK_COUNT) return undefined;
-      let index = (hash(owner) % MARK_COUNT) + 1;
-      while (owners.has(index | bit)) index = (index % MARK_COUNT) + 1;
+      if (owners.size >= count) return undefined;
+      let index = (hash(owner) % count) + 1;
+      while (owners.has(index | bit)) index = (index % count) + 1;
       const mark = index | bit;
       owners.set(mark, owner);
       taken.set(owner, mark);

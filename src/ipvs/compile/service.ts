@@ -31,6 +31,8 @@ export interface DsrPod {
   /** The pod's address of the VIP's family. */
   readonly address: string;
   readonly vip: string;
+  /** What the directors send travels in UDP. @defaultValue false */
+  readonly fou?: boolean;
 }
 
 /** What one Service needs. */
@@ -49,6 +51,7 @@ export interface ServiceContext {
   readonly weightOf: (endpoint: Endpoint, complain: Complain) => number;
   readonly hostNetwork: (endpoint: Endpoint) => boolean;
   readonly dsrMarks: MarkAllocator;
+  readonly fouMarks: MarkAllocator;
   readonly insideMarks: MarkAllocator;
 }
 
@@ -202,14 +205,17 @@ function createBuilder(
         return false;
       }
       if (nodeName !== options.node.name) return true;
-      dsr.push({ pod, address: candidate.address, vip: address });
+      dsr.push({ pod, address: candidate.address, vip: address, ...(choices.fou ? { fou: true } : {}) });
       return options.dsrReady(pod, candidate.address, address);
     });
     const element = `${address},${port.protocol.toLowerCase()}:${port.port}`;
     const serves = { protocol: port.protocol, address, port: port.port };
     const server = { forward: 'tunnel', servers: serversOf(fit, 0), serves } as const;
     if (fit.length === 0) items.push(entry(ipvsNames.refusedSet, family, element));
-    if (marked(context.dsrMarks, ipvsNames.markSet, element, family, server, index)) items.push(...dsrItems(family));
+    const marks = choices.fou ? context.fouMarks : context.dsrMarks;
+    if (!marked(marks, ipvsNames.markSet, element, family, server, index)) return;
+    items.push(...dsrItems(family));
+    if (choices.fou) items.push(entry(ipvsNames.fouSet, family, element));
   };
 
   const addHairpin = (kind: Kind, family: Family, port: ServicePort, chosen: readonly Candidate[]): void => {

@@ -12,7 +12,7 @@ import type { Issue } from '../../net/values.ts';
 import type { DsrPod } from '../compile/service.ts';
 import { forgottenPods, releasePod } from './record.ts';
 import type { PodRecord } from './record.ts';
-import { parsePodNet, parseRpFilter, podCommands, rpFilterCommand } from './render.ts';
+import { fouShow, parsePodNet, parseRpFilter, podCommands, rpFilterCommand } from './render.ts';
 
 /** Options of {@link createDsrPods}. */
 export interface DsrPodsOptions {
@@ -46,6 +46,7 @@ interface PodState {
   readonly address: string;
   wanted: string;
   vips: ReadonlySet<string>;
+  fou: boolean;
   ready: ReadonlySet<string>;
   problem?: string;
   tries: number;
@@ -64,19 +65,21 @@ export function createDsrPods(options: DsrPodsOptions): DsrPods {
   let leftovers = forgottenPods(owned);
 
   /** Brings the pod to its VIPs; throws the reason when that cannot be. */
-  const prepare = async ({ pod, address }: PodState, vips: ReadonlySet<string>): Promise<void> => {
+  const prepare = async ({ pod, address, fou }: PodState, vips: ReadonlySet<string>): Promise<void> => {
     const netns = await options.findNetns(pod, address);
     if (netns === undefined) throw new Error('its network namespace is not known yet');
     const { stdout } = await runner.run({ file: 'ip', args: ['-j', 'addr', 'show'], netns });
-    const now = parsePodNet(stdout, address);
+    const known = recordOf(pod, address);
+    const asksFou = fou || known?.fou === true;
+    const listeners = asksFou ? (await runner.run(fouShow(netns, address))).stdout : '';
+    const now = parsePodNet(stdout, address, listeners);
     if (now === undefined) throw new Error(`no interface of it has ${address}`);
-    const commands = podCommands(netns, address, now, vips);
+    const commands = podCommands(netns, address, now, { vips, fou });
     if (commands.length > 0) {
       const asked = now.tunnel ? undefined : rpFilterCommand(netns, address, now.device);
       const rpFilter = asked === undefined ? {} : parseRpFilter((await runner.run(asked)).stdout);
-      const known = recordOf(pod, address);
       const before = known?.netns === netns ? known.rpFilter : rpFilter;
-      const record: PodRecord = { netns, vips: [...vips].sort(), rpFilter: before };
+      const record: PodRecord = { netns, vips: [...vips].sort(), rpFilter: before, ...(fou ? { fou } : {}) };
       await owned?.add([[`dsr/${pod} ${address}`, JSON.stringify(record)]]);
     }
     for (const command of commands) await runner.run(command);
@@ -129,7 +132,7 @@ export function createDsrPods(options: DsrPodsOptions): DsrPods {
   const adopt = (): void => {
     for (const key of leftovers.keys()) {
       const [pod = '', address = ''] = key.split(' ');
-      states.set(key, { pod, address, wanted: '?', vips: NONE, ready: readyBefore(key), tries: 0 });
+      states.set(key, { pod, address, wanted: '?', vips: NONE, fou: false, ready: readyBefore(key), tries: 0 });
     }
     leftovers = new Map();
   };
@@ -137,20 +140,21 @@ export function createDsrPods(options: DsrPodsOptions): DsrPods {
   return {
     update(wanted) {
       adopt();
-      const next = new Map<string, { pod: string; address: string; vips: Set<string> }>();
-      for (const { pod, address, vip } of wanted) {
+      const next = new Map<string, { pod: string; address: string; vips: Set<string>; fou: boolean }>();
+      for (const { pod, address, vip, fou = false } of wanted) {
         const key = `${pod} ${address}`;
-        const known = next.get(key) ?? { pod, address, vips: new Set<string>() };
+        const known = next.get(key) ?? { pod, address, vips: new Set<string>(), fou };
         known.vips.add(vip);
+        known.fou ||= fou;
         next.set(key, known);
       }
       const changed: string[] = [];
-      for (const [key, { pod, address, vips }] of next) {
-        const text = [...vips].sort().join();
+      for (const [key, { pod, address, vips, fou }] of next) {
+        const text = `${fou ? 'fou ' : ''}${[...vips].sort().join()}`;
         const state = states.get(key);
-        if (state === undefined) states.set(key, { pod, address, wanted: text, vips, ready: NONE, tries: 0 });
+        if (state === undefined) states.set(key, { pod, address, wanted: text, vips, fou, ready: NONE, tries: 0 });
         else if (text === state.wanted) continue;
-        else Object.assign(state, { wanted: text, vips });
+        else Object.assign(state, { wanted: text, vips, fou });
         changed.push(key);
       }
       for (const [key, state] of states) {

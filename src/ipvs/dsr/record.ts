@@ -4,13 +4,15 @@
  */
 import type { BlockOwnership } from '../../kernel/ownership.ts';
 import type { Runner } from '../../kernel/types.ts';
-import { parsePodNet, podCommands, rpFilterCommand, rpFilterRestore } from './render.ts';
+import { fouShow, parsePodNet, podCommands, rpFilterCommand, rpFilterRestore } from './render.ts';
 
 /** How to find a prepared pod again, and what its source checks were. */
 export interface PodRecord {
   readonly netns: string;
   /** VIPs that it answers for. */
   readonly vips: readonly string[];
+  /** Whether it has a UDP listener of ours. @defaultValue false */
+  readonly fou?: boolean;
   /** Interface (`all`, `eth0`) to its rp_filter before. */
   readonly rpFilter: Readonly<Record<string, string>>;
 }
@@ -30,7 +32,7 @@ export function forgottenPods(owned: BlockOwnership | undefined): Map<string, Po
 export async function releasePod(
   runner: Runner,
   address: string,
-  { netns, rpFilter }: Omit<PodRecord, 'vips'>,
+  { netns, rpFilter, fou = false }: Omit<PodRecord, 'vips'>,
 ): Promise<void> {
   const { stdout, exitCode } = await runner.run({
     file: 'ip',
@@ -38,9 +40,10 @@ export async function releasePod(
     netns,
     okExitCodes: [1, 255],
   });
-  const now = exitCode === 0 ? parsePodNet(stdout, address) : undefined;
+  const listeners = exitCode === 0 && fou ? (await runner.run(fouShow(netns, address))).stdout : '';
+  const now = exitCode === 0 ? parsePodNet(stdout, address, listeners) : undefined;
   if (now === undefined) return;
-  for (const command of podCommands(netns, address, now, new Set())) await runner.run(command);
+  for (const command of podCommands(netns, address, now, { vips: new Set(), fou: false })) await runner.run(command);
   const asked = rpFilterCommand(netns, address, now.device);
   if (asked === undefined || Object.keys(rpFilter).length === 0) return;
   const restore = rpFilterRestore(netns, rpFilter, (await runner.run(asked)).stdout);

@@ -5,6 +5,7 @@
  */
 import type { Command } from '../../kernel/types.ts';
 import type { Family } from '../../net/values.ts';
+import { FOU_PORT } from '../model.ts';
 
 /** Names of the tunnel ends in a pod. */
 export const tunnelNames: Readonly<Record<Family, string>> = { 4: 'kube-tunnel-if', 6: 'kube-tunnel-v6' };
@@ -17,6 +18,8 @@ export interface PodNetState {
   readonly tunnel: boolean;
   /** VIPs on it. */
   readonly vips: readonly string[];
+  /** Whether a listener of ours unpacks UDP. */
+  readonly fou: boolean;
 }
 
 interface LinkJson {
@@ -24,8 +27,8 @@ interface LinkJson {
   readonly addr_info?: readonly { readonly local?: string; readonly scope?: string }[];
 }
 
-/** Parses `ip -j addr show` of the pod; undefined when no interface has the pod's address (yet). */
-export function parsePodNet(text: string, address: string): PodNetState | undefined {
+/** Parses `ip -j addr show` of the pod, and the answer to {@link fouShow} where one was asked for; undefined when no interface has the pod's address (yet). */
+export function parsePodNet(text: string, address: string, listeners = ''): PodNetState | undefined {
   const family = address.includes(':') ? 6 : 4;
   const links = (text.trim() === '' ? [] : JSON.parse(text)) as readonly LinkJson[];
   const own = links.find((link) => link.addr_info?.some(({ local }) => local === address));
@@ -34,37 +37,61 @@ export function parsePodNet(text: string, address: string): PodNetState | undefi
   const vips = tunnel?.addr_info?.flatMap(({ local, scope }) =>
     local === undefined || (scope === 'link' && local.startsWith('fe80:')) ? [] : [local],
   );
-  return { device: own.ifname, tunnel: tunnel !== undefined, vips: vips ?? [] };
+  return { device: own.ifname, tunnel: tunnel !== undefined, vips: vips ?? [], fou: parseFou(listeners) };
 }
 
-/** Commands that leave exactly `vips` on the tunnel end of a pod; without any, no tunnel end. Empty when that is so already. */
-export function podCommands(netns: string, address: string, now: PodNetState, vips: ReadonlySet<string>): Command[] {
+/** What a pod is to have. */
+export interface PodTarget {
+  readonly vips: ReadonlySet<string>;
+  /** Whether a listener unpacks UDP for the tunnel end. */
+  readonly fou: boolean;
+}
+
+/** Asks for the UDP listeners of a pod. */
+export function fouShow(netns: string, address: string): Command {
+  return { file: 'ip', args: [address.includes(':') ? '-6' : '-4', 'fou', 'show'], netns };
+}
+
+/** Whether ours is among the answers to {@link fouShow}. */
+export function parseFou(text: string): boolean {
+  return text.split('\n').some((line) => new RegExp(`^port ${FOU_PORT} gue\\b`).test(line.trim()));
+}
+
+/**
+ * Commands that leave exactly `vips` on the tunnel end of a pod; without any, no tunnel end. Empty when that is so already. The
+ * VIPs come last: a pod that was left half prepared lacks one, and is seen to.
+ */
+export function podCommands(netns: string, address: string, now: PodNetState, target: PodTarget): Command[] {
   const family = address.includes(':') ? 6 : 4;
   const device = tunnelNames[family];
-  const lines: string[] = [];
-  const commands: Command[] = [];
-  if (vips.size === 0) {
-    if (now.tunnel) commands.push({ file: 'ip', args: ['link', 'del', device], netns });
-    return commands;
-  }
-  if (!now.tunnel) {
-    const type = family === 4 ? `type ipip local ${address}` : `type ip6tnl mode ip6ip6 local ${address}`;
-    lines.push(`link add ${device} ${type}`, `link set ${device} up`);
-  }
-  const nodad = family === 6 ? ' nodad' : '';
-  for (const vip of vips) {
-    if (!now.vips.includes(vip)) lines.push(`address add ${vip}/${family === 4 ? 32 : 128} dev ${device}${nodad}`);
-  }
-  for (const vip of now.vips) {
-    if (!vips.has(vip)) lines.push(`address del ${vip}/${family === 4 ? 32 : 128} dev ${device}`);
-  }
-  if (lines.length === 0) return [];
-  commands.push({ file: 'ip', args: ['-force', '-batch', '-'], input: `${lines.join('\n')}\n`, netns });
-  if (family === 4 && !now.tunnel) {
-    const off = ['all', device, now.device].map((name) => `net/ipv4/conf/${name}/rp_filter=0`);
-    commands.push({ file: 'sysctl', args: ['-qw', ...off], netns });
-  }
-  return commands;
+  const ip = (lines: readonly string[]): Command[] =>
+    lines.length === 0
+      ? []
+      : [{ file: 'ip', args: [`-${family}`, '-force', '-batch', '-'], input: `${lines.join('\n')}\n`, netns }];
+  const listener = (verb: 'add' | 'del'): string => `fou ${verb} port ${FOU_PORT}${verb === 'add' ? ' gue' : ''}`;
+  const { vips, fou } = target;
+  if (vips.size === 0)
+    return ip([...(now.fou ? [listener('del')] : []), ...(now.tunnel ? [`link del ${device}`] : [])]);
+  const type = family === 4 ? `type ipip local ${address}` : `type ip6tnl mode ip6ip6 local ${address}`;
+  const made = ip([
+    ...(fou && !now.fou ? [listener('add')] : []),
+    ...(now.tunnel ? [] : [`link add ${device} ${type}`, `link set ${device} up`]),
+  ]);
+  const place = family === 4 ? `/32 dev ${device}` : `/128 dev ${device}`;
+  const added = [...vips].filter((vip) => !now.vips.includes(vip));
+  const removed = now.vips.filter((vip) => !vips.has(vip));
+  const off = ['all', device, now.device].map((name) => `net/ipv4/conf/${name}/rp_filter=0`);
+  const unchecked: Command[] =
+    family === 4 && added.length > 0 ? [{ file: 'sysctl', args: ['-qw', ...off], netns }] : [];
+  return [
+    ...made,
+    ...unchecked,
+    ...ip([
+      ...added.map((vip) => `address add ${vip}${place}${family === 6 ? ' nodad' : ''}`),
+      ...removed.map((vip) => `address del ${vip}${place}`),
+      ...(now.fou && !fou ? [listener('del')] : []),
+    ]),
+  ];
 }
 
 /** Asks for the source checks of a pod that {@link podCommands} turns off; undefined for IPv6, which has none. */
