@@ -145,6 +145,7 @@ COMMIT
 -A KUBE-ROUTER-SVC-MARK -j SET --map-set kube-router-svc-mark dst,dst --map-mark
 -A KUBE-ROUTER-SVC-MARK -m set --match-set kube-router-svc-pods src -j SET --map-set kube-router-svc-mark-in dst,dst --map-mark
 -A KUBE-ROUTER-SVC-MARK -p tcp -m set --match-set kube-router-svc-mark src,src -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1440
+-A KUBE-ROUTER-SVC-MARK -p tcp -m set --match-set kube-router-svc-fou src,src -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1428
 COMMIT
 `);
     expect(answer.programmed.ipset).toBe(`add inet6:kube-router-local-ips fd10::11
@@ -168,6 +169,7 @@ add kube-router-svip-prt 198.51.100.5,udp:53
 add theirs 192.0.2.1
 create inet6:kube-router-hairpin hash:ip,port,ip family inet6 hashsize 1024 maxelem 1048576 bucketsize 12
 create inet6:kube-router-local-ips hash:ip family inet6 hashsize 1024 maxelem 1048576 bucketsize 12
+create inet6:kube-router-svc-fou hash:ip,port family inet6 hashsize 1024 maxelem 1048576 bucketsize 12
 create inet6:kube-router-svc-mark hash:ip,port family inet6 hashsize 1024 maxelem 1048576 skbinfo bucketsize 12
 create inet6:kube-router-svc-mark-in hash:ip,port family inet6 hashsize 1024 maxelem 1048576 skbinfo bucketsize 12
 create inet6:kube-router-svc-pods hash:net family inet6 hashsize 1024 maxelem 1048576 bucketsize 12
@@ -178,6 +180,7 @@ create inet6:kube-router-svip-ref hash:ip,port family inet6 hashsize 1024 maxele
 create inet6:kube-router-svip-src hash:ip,port,net family inet6 hashsize 1024 maxelem 1048576 bucketsize 12
 create kube-router-hairpin hash:ip,port,ip family inet hashsize 1024 maxelem 1048576 bucketsize 12
 create kube-router-local-ips hash:ip family inet hashsize 1024 maxelem 1048576 bucketsize 12
+create kube-router-svc-fou hash:ip,port family inet hashsize 1024 maxelem 1048576 bucketsize 12
 create kube-router-svc-mark hash:ip,port family inet hashsize 1024 maxelem 1048576 skbinfo bucketsize 12
 create kube-router-svc-mark-in hash:ip,port family inet hashsize 1024 maxelem 1048576 skbinfo bucketsize 12
 create kube-router-svc-pods hash:net family inet hashsize 1024 maxelem 1048576 bucketsize 12
@@ -240,6 +243,7 @@ COMMIT
 -A KUBE-ROUTER-SVC-MARK -j SET --map-set inet6:kube-router-svc-mark dst,dst --map-mark
 -A KUBE-ROUTER-SVC-MARK -m set --match-set inet6:kube-router-svc-pods src -j SET --map-set inet6:kube-router-svc-mark-in dst,dst --map-mark
 -A KUBE-ROUTER-SVC-MARK -p tcp -m set --match-set inet6:kube-router-svc-mark src,src -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1400
+-A KUBE-ROUTER-SVC-MARK -p tcp -m set --match-set inet6:kube-router-svc-fou src,src -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1388
 COMMIT
 `);
   });

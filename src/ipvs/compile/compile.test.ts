@@ -337,6 +337,47 @@ svc-mark 198.51.100.5,tcp:80 skbmark 0x2007/0x3fff`,
       ],
     ],
     [
+      'DSR in UDP: a mark of its own kind, a tunnel in GUE, a smaller MSS; what is neither ipip nor fou is ipip',
+      {
+        services: [
+          web({
+            annotations: { 'kube-router.io/service.dsr': 'tunnel', 'kube-router.io/service.dsr.encap': 'fou' },
+            spec: { externalIPs: ['198.51.100.5'] },
+          }),
+          service('shop/xyz', {
+            clusterIPs: ['172.16.0.11'],
+            ports: [{ port: 80, protocol: 'TCP' }],
+            annotations: { 'kube-router.io/service.dsr': 'tunnel', 'kube-router.io/service.dsr.encap': 'gre' },
+            spec: { externalIPs: ['198.51.100.6'] },
+          }),
+        ],
+        endpointSlices: [
+          slice('shop/web', [there('10.1.2.2')], [{ port: 80 }]),
+          slice('shop/xyz', [there('10.1.2.3')], [{ port: 80 }]),
+        ],
+        marks: new Map([
+          ['kube-router-svc-mark/198.51.100.5,tcp:80', 0x3007],
+          ['kube-router-svc-mark/198.51.100.6,tcp:80', 0x2007],
+        ]),
+      },
+      `-A -f 12295 -s rr
+-A -f 8199 -s rr
+-A -t 172.16.0.10:80 -s rr
+-A -t 172.16.0.11:80 -s rr
+-a -f 12295 -r 10.1.2.2:0 -i --tun-type gue --tun-port 5555 --tun-csum -w 1
+-a -f 8199 -r 10.1.2.3:0 -i -w 1
+-a -t 172.16.0.10:80 -r 10.1.2.2:80 -m -w 1
+-a -t 172.16.0.11:80 -r 10.1.2.3:80 -m -w 1
+addr 172.16.0.10 src 192.168.1.11
+addr 172.16.0.11 src 192.168.1.11
+svc-fou 198.51.100.5,tcp:80
+svc-mark 198.51.100.5,tcp:80 skbmark 0x3007/0x3fff
+svc-mark 198.51.100.6,tcp:80 skbmark 0x2007/0x3fff`,
+      [
+        'Service shop/xyz metadata.annotations[kube-router.io/service.dsr.encap]: "gre" is neither ipip nor fou; ipip is used',
+      ],
+    ],
+    [
       'DSR waits for a local pod that is not prepared',
       {
         dsrReady: () => false,

@@ -8,6 +8,7 @@ import { decodeMessage, encodeMessage, textField } from './wire.ts';
 /** Pods whose namespaces answer as `ip` and `sysctl` in them would; commands that write are kept as text. */
 function fakePods(addresses: Readonly<Record<string, string>>) {
   const tunnels = new Map<string, string[]>();
+  const listening = new Set<string>();
   const written: string[] = [];
   const runner: Runner = {
     run({ file, args, input = '', netns = '' }: Command) {
@@ -15,6 +16,7 @@ function fakePods(addresses: Readonly<Record<string, string>>) {
       const address = addresses[netns];
       if (address === undefined) return done('', 1);
       const vips = tunnels.get(netns);
+      if (args[1] === 'fou') return done(listening.has(netns) ? 'port 5555 gue\n' : '');
       if (args[0] === '-j') {
         const links: object[] = [{ ifname: 'net7', addr_info: [{ local: address }] }];
         if (vips !== undefined) links.push({ ifname: 'kube-tunnel-if', addr_info: vips.map((local) => ({ local })) });
@@ -25,7 +27,9 @@ function fakePods(addresses: Readonly<Record<string, string>>) {
         return done(`net.ipv4.conf.all.rp_filter = ${value}\nnet.ipv4.conf.net7.rp_filter = ${value}\n`);
       }
       written.push(`${netns}: ${[file, ...args].join(' ')}${input === '' ? '' : `\n${input.trimEnd()}`}`);
-      if (args[0] === 'link') tunnels.delete(netns);
+      if (input.includes('link del')) tunnels.delete(netns);
+      if (input.includes('fou add')) listening.add(netns);
+      if (input.includes('fou del')) listening.delete(netns);
       for (const [, vip = ''] of input.matchAll(/address add (\S+)\//g)) {
         tunnels.set(netns, [...(tunnels.get(netns) ?? []), vip]);
       }
@@ -74,13 +78,32 @@ describe('DSR pods', () => {
     expect(tunnels.size).toBe(0);
     expect(owned.applied.size).toBe(0);
     expect(changes).toEqual(['shop/web', 'shop/web']);
-    expect(written.join('\n')).toBe(`/run/netns/web: ip -force -batch -
+    expect(written.join('\n')).toBe(`/run/netns/web: ip -4 -force -batch -
 link add kube-tunnel-if type ipip local 10.1.1.2
 link set kube-tunnel-if up
-address add 198.51.100.5/32 dev kube-tunnel-if
 /run/netns/web: sysctl -qw net/ipv4/conf/all/rp_filter=0 net/ipv4/conf/kube-tunnel-if/rp_filter=0 net/ipv4/conf/net7/rp_filter=0
-/run/netns/web: ip link del kube-tunnel-if
+/run/netns/web: ip -4 -force -batch -
+address add 198.51.100.5/32 dev kube-tunnel-if
+/run/netns/web: ip -4 -force -batch -
+link del kube-tunnel-if
 /run/netns/web: sysctl -qw net/ipv4/conf/all/rp_filter=2 net/ipv4/conf/net7/rp_filter=2`);
+  });
+
+  test('FoU: a listener first, taken away with the last Service that wants it', async () => {
+    const { runner, written } = fakePods({ '/run/netns/web': '10.1.1.2' });
+    const owned = memory();
+    await using pods = createDsrPods({
+      runner,
+      owned,
+      onChange: () => undefined,
+      findNetns: () => Promise.resolve('/run/netns/web'),
+    });
+    await pods.update([WEB, { ...WEB, vip: '198.51.100.6', fou: true }]);
+    expect(written[0]).toContain('\nfou add port 5555 gue\nlink add kube-tunnel-if');
+    expect(owned.applied.get('dsr/shop/web 10.1.1.2')).toContain('"fou":true');
+    await pods.update([WEB]);
+    expect(written.at(-1)).toContain('\nfou del port 5555');
+    expect(owned.applied.get('dsr/shop/web 10.1.1.2')).not.toContain('fou');
   });
 
   test('after a restart the pod counts as ready at once; one whose Service went meanwhile is released', async () => {
