@@ -4,8 +4,9 @@ import { projectEndpointSlice } from '../../objects/index.ts';
 import { buildEndpointSlice } from '../../testing/builders.ts';
 import { pod, service, slice } from '../../../test/support/ipvs-objects.ts';
 import type { IpvsItem } from '../model.ts';
+import { emptyObserved, plan } from '../plan.ts';
 import type { Step } from '../plan.ts';
-import { ipvsadmLines } from '../render.ts';
+import { ipvsadmLines, render } from '../render.ts';
 import { compile, createServiceCompiler } from './compiler.ts';
 import type { CompileInput, ServiceChange } from './compiler.ts';
 import type { ServiceOptions } from './options.ts';
@@ -490,6 +491,25 @@ describe('which endpoints take traffic', () => {
       },
     ],
     [
+      'node hints before zone hints',
+      '2.2',
+      [here('10.1.1.2'), there('10.1.2.2')],
+      { trafficDistribution: 'PreferSameNode' },
+      (list) => {
+        Object.assign(list[0] as object, { hintZones: ['a'], hintNodes: ['n9'] });
+        Object.assign(list[1] as object, { hintZones: ['b'], hintNodes: ['n1'] });
+      },
+    ],
+    [
+      'zone hints, none for this zone: all',
+      '1.2 2.2',
+      [here('10.1.1.2'), there('10.1.2.2')],
+      {},
+      (list) => {
+        for (const one of list) Object.assign(one, { hintZones: ['c'] });
+      },
+    ],
+    [
       'hints on some endpoints only: ignored',
       '1.2 2.2',
       [here('10.1.1.2'), there('10.1.2.2')],
@@ -501,6 +521,111 @@ describe('which endpoints take traffic', () => {
   ];
   test.each(cases)('%s', (_name, expected, ...args) => {
     expect(chosen(...args)).toBe(expected);
+  });
+});
+
+describe('what depends on the node and its flags, not on Services', () => {
+  /** Rules of a chain, and rules elsewhere that lead to it. */
+  const rules = (options: Partial<CompileInput>, table: string, name: string): string => {
+    const { items } = compile({ ...OPTIONS, services: [], endpointSlices: [], ...options });
+    const lines: string[] = [];
+    for (const item of items.values()) {
+      if (item.type !== 'chain' && item.type !== 'jump') continue;
+      if (item.family !== 4 || item.table !== table) continue;
+      if (item.type === 'chain' && item.name === name) lines.push(...item.rules.map((rule) => `-A ${name} ${rule}`));
+      if (item.type === 'jump' && item.rule.endsWith(`-j ${name}`)) lines.push(`-A ${item.chain} ${item.rule}`);
+    }
+    return lines.join('\n');
+  };
+  const HAIRPIN = '-A KUBE-ROUTER-SVC-NAT -m set --match-set kube-router-hairpin dst,dst,src -j MASQUERADE';
+  const NAT_JUMP = '-A POSTROUTING -m ipvs --vdir ORIGINAL -j KUBE-ROUTER-SVC-NAT';
+  const nat: [name: string, options: Partial<CompileInput>, expected: string][] = [
+    [
+      'what came from outside and leaves to a pod elsewhere is masqueraded',
+      {},
+      `${HAIRPIN}
+-A KUBE-ROUTER-SVC-NAT -m ipvs --vdir ORIGINAL --vmethod MASQ -m set ! --match-set kube-router-svc-pods src -m set ! --match-set kube-router-svc-pods dst -j SNAT --to-source 192.168.1.11 --random-fully
+${NAT_JUMP}`,
+    ],
+    [
+      'masquerade-all: every balanced packet',
+      { masqueradeAll: true },
+      `${HAIRPIN}
+-A KUBE-ROUTER-SVC-NAT -m ipvs --vdir ORIGINAL --vmethod MASQ -j SNAT --to-source 192.168.1.11 --random-fully
+${NAT_JUMP}`,
+    ],
+    [
+      'without a pod CIDR nothing tells outside from inside: hairpin alone',
+      { node: { ...NODE, podCIDRs: [] } },
+      `${HAIRPIN}
+${NAT_JUMP}`,
+    ],
+  ];
+  test.each(nat)('%s', (_name, options, expected) => {
+    expect(rules(options, 'nat', 'KUBE-ROUTER-SVC-NAT')).toBe(expected);
+  });
+  test('the VIP firewall can be off; refusal and source ranges stay', () => {
+    expect(rules({ permitAll: false }, 'filter', 'KUBE-ROUTER-SERVICES')).toBe('');
+    expect(rules({}, 'filter', 'KUBE-ROUTER-SERVICES')).toContain(
+      '-A INPUT -m set --match-set kube-router-svip dst -j KUBE-ROUTER-SERVICES',
+    );
+    expect(rules({ permitAll: false }, 'filter', 'KUBE-ROUTER-SVC-REFUSE')).toContain(
+      '-A INPUT -m set --match-set kube-router-svip-ref dst,dst -j KUBE-ROUTER-SVC-REFUSE',
+    );
+    expect(rules({ permitAll: false }, 'filter', 'DROP')).toBe(
+      '-A INPUT -m set --match-set kube-router-svip-lim dst,dst -m set ! --match-set kube-router-svip-src dst,dst,src -j DROP',
+    );
+  });
+  test("DSR's MSS follows the MTU of the uplink", () => {
+    const text = rules({ node: { ...NODE, mtu: 1450 } }, 'mangle', 'KUBE-ROUTER-SVC-MARK');
+    expect(text).toContain(
+      '--match-set kube-router-svc-mark src,src -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1390',
+    );
+    expect(text).toContain(
+      '--match-set kube-router-svc-fou src,src -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1378',
+    );
+  });
+  test('timeouts of IPVS, where a flag asks for them', () => {
+    const { items } = compile({ ...OPTIONS, services: [], endpointSlices: [], tcpTimeout: 900, udpTimeout: 300 });
+    expect(render(plan({ items, graceMs: () => 0, drain: true }, emptyObserved()))).toContain(
+      'ipvsadm --set 900 0 300\n',
+    );
+  });
+  test('health-check node port: local endpoints that are ready and stay, of both families once', () => {
+    const compiler = createServiceCompiler(OPTIONS);
+    const spec = { externalTrafficPolicy: 'Local', healthCheckNodePort: 31000 };
+    const balanced = web({ type: 'LoadBalancer', clusterIPs: ['172.16.0.10', 'fd00::10'], spec });
+    const ends = [
+      slice('shop/web', [
+        here('10.1.1.2', { pod: 'shop/a' }),
+        here('10.1.1.3', { pod: 'shop/b', ready: false, serving: true, terminating: true }),
+        there('10.1.2.2', { pod: 'shop/c' }),
+      ]),
+      slice('shop/web', [here('fd01:1::2', { pod: 'shop/a' })]),
+    ];
+    compiler.update([
+      { kind: 'Service', key: 'shop/web', object: balanced },
+      ...ends.map((object, index): ServiceChange => ({ kind: 'EndpointSlice', key: `shop/web-${index}`, object })),
+    ]);
+    compiler.flush();
+    expect([...compiler.health.values()]).toEqual([{ namespace: 'shop', name: 'web', port: 31000, localEndpoints: 1 }]);
+  });
+  test('annotation `local`: outside Local, inside Cluster whatever the Service says', () => {
+    const { text: seen } = run({
+      services: [
+        web({
+          annotations: { 'kube-router.io/service.local': 'true' },
+          spec: { externalIPs: ['198.51.100.5'], internalTrafficPolicy: 'Local' },
+        }),
+      ],
+      endpointSlices: [slice('shop/web', [there('10.1.2.2'), here('10.1.1.2')])],
+      marks: new Map([['kube-router-svc-mark-in/198.51.100.5,tcp:80', 5]]),
+    });
+    expect(seen.split('\n').filter((line) => line.startsWith('-a -t'))).toEqual([
+      '-a -t 172.16.0.10:80 -r 10.1.1.2:8080 -m -w 1',
+      '-a -t 172.16.0.10:80 -r 10.1.2.2:8080 -m -w 1',
+      '-a -t 198.51.100.5:80 -r 10.1.1.2:8080 -m -w 1',
+    ]);
   });
 });
 
