@@ -69,8 +69,7 @@ const servers = async (vip = VIP): Promise<string[]> =>
   (await sh(`ip netns exec n1 ipvsadm -Sn | grep -- "${vip}" || true`)).trim().split('\n');
 await apply(
   ...all.map((address): ServiceChange => {
-    // The last of the old ones is given two seconds only.
-    const spec = { terminationGracePeriodSeconds: address === '10.1.2.24' ? 3 : 30 };
+    const spec = { terminationGracePeriodSeconds: 6 };
     return { kind: 'Pod', key: `t/p${address}`, object: pod(`t/p${address}`, { ips: [address], spec }) };
   }),
   {
@@ -92,7 +91,7 @@ await apply(
     }),
   },
   web(),
-  udp(['10.1.1.21', '10.1.2.21']),
+  udp(['10.1.1.23', '10.1.2.23']),
 );
 const ask = async (hold?: string, host = VIP, proto = 'tcp'): Promise<string> => {
   const { answer: text } = await sockets('ask', { ns: 'ext', host, proto, port: 8080, timeout: 5, hold });
@@ -145,7 +144,7 @@ const flap = [(await servers()).find((line) => line.includes(flapping)) ?? ''];
 await pause(1000);
 places.set(flapping, 'ready');
 await apply(web());
-await pause(4000);
+await pause(7000);
 flap.push((await servers()).find((line) => line.includes(flapping)) ?? '', (await sockets('echo', { hold })).answer);
 
 // Scaled to nothing: what is new is refused at once, what is established goes on; the last server goes with its time.
@@ -159,7 +158,7 @@ for (const from of ['ext', 'n1', 'pa']) {
 const outlived = (await sockets('echo', { hold })).answer;
 places.set(flapping, 'gone');
 await apply(web());
-await pause(5000);
+await pause(8000);
 const empty = await servers();
 const { answer: after, seconds: afterSeconds } = await sockets('ask', {
   ns: 'n1',
@@ -179,7 +178,7 @@ const entries = async (): Promise<string[]> => {
     .sort();
 };
 const tracked = await entries();
-await apply(udp(['10.1.2.21']));
+await apply(udp(['10.1.2.23']));
 const left = await entries();
 const next: string[] = [];
 for (const name of clients.keys()) next.push((await sockets('echo', { hold: name })).answer.split(' ')[0] ?? '');
