@@ -50,8 +50,11 @@ def serve(command, ready):
     ready.set()
     while True:
         if proto == 'udp':
-            _, peer = server.recvfrom(4096)
-            server.sendto(f'{name} {peer[0]}'.encode(), peer)
+            try:
+                _, peer = server.recvfrom(4096)
+                server.sendto(f'{name} {peer[0]}'.encode(), peer)
+            except OSError:
+                return
         else:
             try:
                 conn, peer = server.accept()
