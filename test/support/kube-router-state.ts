@@ -118,7 +118,7 @@ kube_router() {
 }
 # names of everything of kube-router's that nobody of ours has use for
 kr_left() {
-  in_n1 iptables-save | grep -E 'kube-router netpol - |handle traffic to IPVS|"allow (in|out)bound |KUBE-POD-FW-|${policy}|KUBE-NWPLCY-(COMMON|DEFAULT|TAIL)|KUBE-ROUTER-HAIRPIN|vmethod MASQ -m comment --comment ""|^-A POSTROUTING .*kube-router-pod-subnets'
+  in_n1 iptables-save | grep -E 'kube-router netpol - |handle traffic to IPVS|"allow (in|out)bound |${podFw}|${policy}|KUBE-NWPLCY-(COMMON|DEFAULT|TAIL)|KUBE-ROUTER-HAIRPIN|vmethod MASQ -m comment --comment ""|^-A POSTROUTING .*kube-router-pod-subnets'
   in_n1 ipset list -n | grep -E 'KUBE-(SRC|DST)-'
   in_n1 ip rule | grep 'lookup \\(79\\|external_ip\\)'
 }

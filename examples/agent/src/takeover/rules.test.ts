@@ -1,0 +1,141 @@
+/**
+ * Whose is what: the rules, chains, sets and routing rules of kube-router as the tools print them, beside ours and a stranger's.
+ */
+import { describe, expect, test } from 'vitest';
+import { describeFinding, findKubeRouter, findOurs, kubeRouterMarks, renderRemoval } from './rules.ts';
+
+const kubeRouter = {
+  filter: [
+    '-A INPUT -m comment --comment "kube-router netpol - 4IA2OSFRMVNDXBVV" -j KUBE-ROUTER-INPUT',
+    '-A INPUT -m comment --comment "handle traffic to IPVS service IPs in custom chain" -m set --match-set kube-router-svip dst -j KUBE-ROUTER-SERVICES',
+    '-A FORWARD -s 10.1.1.0/24 -m comment --comment "kube-router netpol" -j KUBE-ROUTER-FORWARD',
+    '-A FORWARD -i kube-bridge -m comment --comment "allow outbound traffic from pods" -j ACCEPT',
+  ],
+  nat: [
+    '-A POSTROUTING ! -s 10.1.1.0/24 ! -d 10.1.1.0/24 -m ipvs --vdir ORIGINAL --vmethod MASQ -m comment --comment "" -j SNAT --to-source 192.168.1.11 --random-fully',
+    '-A POSTROUTING -m set --match-set kube-router-pod-subnets src -m set ! --match-set kube-router-pod-subnets dst -j MASQUERADE',
+    '-A POSTROUTING -m ipvs --vdir ORIGINAL -j KUBE-ROUTER-HAIRPIN',
+  ],
+  mangle: [
+    '-A PREROUTING -d 203.0.113.1/32 -p tcp -m tcp --dport 80 -j MARK --set-xmark 0x1f4a/0xffffffff',
+    '-A PREROUTING -s 203.0.113.1/32 -i kube-bridge -p tcp -m tcp --sport 80 --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1440',
+  ],
+};
+const ours = {
+  filter: [
+    '-A INPUT -m comment --comment "kube-router netpol" -j KUBE-ROUTER-INPUT',
+    '-A INPUT -j KUBE-ROUTER-SERVICES',
+    '-A FORWARD -j KUBE-ROUTER-PODS',
+  ],
+  nat: ['-A POSTROUTING -j KUBE-ROUTER-EGRESS', '-A POSTROUTING -m ipvs --vdir ORIGINAL -j KUBE-ROUTER-SVC-NAT'],
+  mangle: ['-A PREROUTING -j KUBE-ROUTER-SVC-MARK'],
+};
+const foreign = {
+  filter: [
+    '-A INPUT -m comment --comment "handle traffic to IPVS" -j ACCEPT',
+    '-A FORWARD -i kube-bridge -j ACCEPT',
+    '-A FORWARD -m comment --comment "kube-router netpol is great" -j ACCEPT',
+  ],
+  nat: ['-A POSTROUTING -s 10.1.1.0/24 -j MASQUERADE'],
+  mangle: [
+    '-A PREROUTING -d 203.0.113.9/32 -p tcp -m tcp --dport 80 -j MARK --set-xmark 0x7/0xffffffff',
+    '-A PREROUTING -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu',
+  ],
+};
+const chains = {
+  filter: ['KUBE-ROUTER-INPUT', 'KUBE-ROUTER-SERVICES', 'KUBE-ROUTER-PODS', 'DOCKER'],
+  nat: ['KUBE-ROUTER-HAIRPIN', 'KUBE-ROUTER-EGRESS', 'KUBE-ROUTER-SVC-NAT'],
+  mangle: ['KUBE-ROUTER-SVC-MARK'],
+};
+const TABLES = ['filter', 'nat', 'mangle'] as const;
+const tables = TABLES.map((table) =>
+  [
+    `*${table}`,
+    ':INPUT ACCEPT [0:0]',
+    ...chains[table].map((name) => `:${name} - [0:0]`),
+    ...kubeRouter[table],
+    ...ours[table],
+    ...foreign[table],
+    'COMMIT',
+  ].join('\n'),
+).join('\n');
+const texts = {
+  tables,
+  sets: [
+    'create KUBE-DST-ABCDEFGHIJKLMNOP hash:ip family inet hashsize 1024 maxelem 65536 timeout 0',
+    'create inet6:KUBE-SRC-ABCDEFGHIJKLMNOP hash:ip family inet6 hashsize 1024 maxelem 65536 timeout 0',
+    'create kube-router-svip hash:ip family inet hashsize 1024 maxelem 65536',
+    'create krs4-iso-ingress hash:ip family inet hashsize 1024 maxelem 65536',
+    'create kube-router-svc-mark hash:ip,port family inet hashsize 1024 maxelem 65536 skbinfo',
+    'create KUBE-CLUSTER-IP hash:ip,port family inet hashsize 1024 maxelem 65536',
+  ].join('\n'),
+  rules: [
+    '0:\tfrom all lookup 255',
+    '32764:\tfrom all fwmark 0x1f4a lookup 78',
+    '32764:\tfrom all fwmark 0x11/0x3fff lookup 78',
+    '32765:\tfrom all lookup 79',
+    '32766:\tfrom all lookup 254',
+  ].join('\n'),
+  external: '198.51.100.9 dev kube-bridge scope link \n',
+};
+const rulesOf = (found: ReturnType<typeof findOurs>): string[] =>
+  found.table.flatMap(({ chain, rule }) => (rule === undefined ? [] : [`-A ${chain} ${rule}`]));
+
+describe('kube-router’s', () => {
+  const found = findKubeRouter(texts, 4);
+  test('rules: all of them and nobody else’s', () => {
+    expect(rulesOf(found).sort()).toEqual(TABLES.flatMap((table) => kubeRouter[table]).sort());
+  });
+  test('the hairpin chain, sets of policy, marks and policy routing', () => {
+    expect(found.table.filter(({ rule }) => rule === undefined).map(describeFinding)).toEqual([
+      'nat chain KUBE-ROUTER-HAIRPIN',
+    ]);
+    expect(found.other.map(describeFinding)).toEqual([
+      'ipset KUBE-DST-ABCDEFGHIJKLMNOP',
+      'virtual server of mark 8010',
+      'ip rule priority 32764 fwmark 0x1f4a table 78',
+      'ip rule priority 32765 table 79',
+      'ip route 198.51.100.9 dev kube-bridge scope link table 79',
+    ]);
+    expect(findKubeRouter(texts, 6).other.map(({ name }) => name)).toContain('inet6:KUBE-SRC-ABCDEFGHIJKLMNOP');
+  });
+  test('marks are told from ours by their mask', () => expect([...kubeRouterMarks(texts.rules)]).toEqual([0x1f4a]));
+  test('each part belongs to a block', () => {
+    const owners = new Map(found.table.map((one) => [one.rule ?? one.chain, one.owner]));
+    expect(owners.get('-i kube-bridge -m comment --comment "allow outbound traffic from pods" -j ACCEPT')).toBe(
+      'routing',
+    );
+    expect(owners.get('KUBE-ROUTER-HAIRPIN')).toBe('ipvs');
+    expect(owners.get('-s 10.1.1.0/24 -m comment --comment "kube-router netpol" -j KUBE-ROUTER-FORWARD')).toBe(
+      'firewall',
+    );
+  });
+});
+
+describe('ours, beside a kube-router that runs', () => {
+  const found = findOurs(texts, 4);
+  test('rules', () => {
+    expect(rulesOf(found).sort()).toEqual(TABLES.flatMap((table) => ours[table]).sort());
+  });
+  test('chains and sets that kube-router has no use for', () => {
+    const names = found.table.filter(({ rule }) => rule === undefined).map(({ chain }) => chain);
+    expect(names).toEqual(['KUBE-ROUTER-PODS', 'KUBE-ROUTER-EGRESS', 'KUBE-ROUTER-SVC-NAT', 'KUBE-ROUTER-SVC-MARK']);
+    expect(found.other.map(({ name }) => name)).toEqual(['krs4-iso-ingress', 'kube-router-svc-mark']);
+  });
+});
+
+test('removal: rules before chains, one commit a table', () => {
+  const text = renderRemoval(findKubeRouter(texts, 4).table.filter(({ table }) => table === 'nat'));
+  expect(text).toBe(
+    [
+      '*nat',
+      '-D POSTROUTING ! -s 10.1.1.0/24 ! -d 10.1.1.0/24 -m ipvs --vdir ORIGINAL --vmethod MASQ -m comment --comment "" -j SNAT --to-source 192.168.1.11 --random-fully',
+      '-D POSTROUTING -m set --match-set kube-router-pod-subnets src -m set ! --match-set kube-router-pod-subnets dst -j MASQUERADE',
+      '-D POSTROUTING -m ipvs --vdir ORIGINAL -j KUBE-ROUTER-HAIRPIN',
+      '-F KUBE-ROUTER-HAIRPIN',
+      '-X KUBE-ROUTER-HAIRPIN',
+      'COMMIT',
+      '',
+    ].join('\n'),
+  );
+});
