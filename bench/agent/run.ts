@@ -36,7 +36,8 @@ cp $OUT/log $OUT/log-cold
 ip netns exec n1 ipvsadm -Sn > /run/ipvs; ip netns exec n1 ipset save > /run/sets; ip netns exec n1 iptables-save > /run/rules
 ip -n n1 -o -4 addr show dev kube-dummy-if | awk '{print "addr add " $4 " dev kube-dummy-if"}' > /run/addrs
 wc -l < /run/ipvs > $OUT/ipvs-lines
-sleep 10
+# the snapshot of the first pictures is written half a minute after the start
+sleep 45
 ticks() { awk '{print $14 + $15 + $16 + $17}' /proc/$AGENT/stat; }
 a=$(ticks); sleep ${idle}; b=$(ticks); echo $((b - a)) > $OUT/idle-ticks; getconf CLK_TCK > $OUT/hz
 grep -E 'VmRSS|VmHWM|RssAnon' /proc/$AGENT/status > $OUT/rss

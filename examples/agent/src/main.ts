@@ -9,6 +9,8 @@ if (major < 22 || (major === 22 && minor < 19)) {
   process.exit(2);
 }
 
+const { becomeLean } = await import('./lean.ts');
+becomeLean(process.argv.slice(2));
 const { main } = await import('./cli.ts');
 // Standard output and error are written synchronously to files and pipes on Linux: nothing is lost by an exit here.
 process.exit(await main(process.argv.slice(2), process.env));

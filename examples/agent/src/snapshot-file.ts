@@ -3,13 +3,14 @@
  * without secrets: an annotation that may carry a BGP password is left out.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { NodeObject, ObjectKind } from 'kube-router-sdk/informers';
 
 /** Largest file that is written or read. */
 const MAX_BYTES = 256 * 1024 * 1024;
-const VERSION = 1;
+const VERSION = 2;
 
 /** Annotations of a Node that may hold passwords. */
 const SECRET_ANNOTATIONS: ReadonlySet<string> = new Set(['kube-router.io/peers', 'kube-router.io/peer.passwords']);
@@ -28,17 +29,28 @@ function withoutSecrets(kind: ObjectKind, object: unknown): unknown {
   return { ...node, annotations: Object.fromEntries(kept) };
 }
 
-const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
+/** Objects a slice: writing them takes a few milliseconds, and between two slices others have their turn. */
+const SLICE = 500;
 
-/** The file's text. */
-export function renderSnapshot({ savedAt, kinds }: SavedObjects): string {
-  const body = JSON.stringify({
-    savedAt,
-    kinds: Object.fromEntries(
-      [...kinds].map(([kind, items]) => [kind, [...items].map(([key, object]) => [key, withoutSecrets(kind, object)])]),
-    ),
-  });
-  return `${JSON.stringify({ version: VERSION, sha256: digest(body) })}\n${body}\n`;
+/** The file's text, in pieces: a head, a line an object, and the digest of all lines before. */
+export function* renderSnapshot({ savedAt, kinds }: SavedObjects): Generator<string> {
+  const hash = createHash('sha256');
+  let piece = `${JSON.stringify({ version: VERSION, savedAt, kinds: [...kinds.keys()] })}\n`;
+  let count = 0;
+  const flush = (): string => {
+    const done = piece;
+    hash.update(done);
+    piece = '';
+    return done;
+  };
+  for (const [kind, items] of kinds) {
+    for (const [key, object] of items) {
+      piece += `${JSON.stringify([kind, key, withoutSecrets(kind, object)])}\n`;
+      if (++count % SLICE === 0) yield flush();
+    }
+  }
+  yield flush();
+  yield `${JSON.stringify({ sha256: hash.digest('hex') })}\n`;
 }
 
 /**
@@ -46,26 +58,47 @@ export function renderSnapshot({ savedAt, kinds }: SavedObjects): string {
  * @throws Error that says what is wrong with it
  */
 export function parseSnapshot(text: string): SavedObjects {
-  const end = text.indexOf('\n');
-  const head = JSON.parse(text.slice(0, end)) as { version?: unknown; sha256?: unknown };
+  const lines = text.split('\n');
+  const head = JSON.parse(lines[0] ?? '') as { version?: unknown; savedAt?: number; kinds?: ObjectKind[] };
   if (head.version !== VERSION) throw new Error(`version ${String(head.version)} is not ${VERSION}`);
-  const body = text.slice(end + 1).trimEnd();
-  if (head.sha256 !== digest(body)) throw new Error('its digest does not match: it is damaged');
-  const { savedAt, kinds } = JSON.parse(body) as { savedAt: number; kinds: Record<string, [string, unknown][]> };
-  return {
-    savedAt,
-    kinds: new Map(Object.entries(kinds).map(([kind, items]) => [kind as ObjectKind, new Map(items)])),
-  };
+  const last = lines.length - 2;
+  const end = text.lastIndexOf('\n', text.length - 2) + 1;
+  let sha256: unknown;
+  try {
+    ({ sha256 } = JSON.parse(lines[last] ?? '') as { sha256?: unknown });
+  } catch {
+    // Cut off: the digest below is missing.
+  }
+  if (sha256 !== createHash('sha256').update(text.slice(0, end)).digest('hex')) {
+    throw new Error('its digest does not match: it is damaged');
+  }
+  const kinds = new Map<ObjectKind, Map<string, unknown>>((head.kinds ?? []).map((kind) => [kind, new Map()]));
+  for (const line of lines.slice(1, last)) {
+    const [kind, key, object] = JSON.parse(line) as [ObjectKind, string, unknown];
+    kinds.get(kind)?.set(key, object);
+  }
+  return { savedAt: head.savedAt ?? 0, kinds };
 }
 
-/** Replaces the file; returns its size in bytes, or undefined when it would be too large. */
-export function writeSnapshot(path: string, saved: SavedObjects): number | undefined {
-  const text = renderSnapshot(saved);
-  if (text.length > MAX_BYTES) return undefined;
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  writeFileSync(`${path}.next`, text, { mode: 0o600 });
-  renameSync(`${path}.next`, path);
-  return text.length;
+/** Replaces the file, slice by slice; returns its size in bytes, or undefined when it would be too large. */
+export async function writeSnapshot(path: string, saved: SavedObjects): Promise<number | undefined> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const file = await open(`${path}.next`, 'w', 0o600);
+  let bytes = 0;
+  try {
+    for (const piece of renderSnapshot(saved)) {
+      bytes += (await file.write(piece)).bytesWritten;
+      if (bytes > MAX_BYTES) break;
+    }
+  } finally {
+    await file.close();
+  }
+  if (bytes > MAX_BYTES) {
+    await rm(`${path}.next`);
+    return undefined;
+  }
+  await rename(`${path}.next`, path);
+  return bytes;
 }
 
 /**

@@ -15,11 +15,12 @@ import type { SavedObjects } from './snapshot-file.ts';
 /** How {@link createSnapshotSource} behaves. */
 export interface SnapshotSourceOptions {
   readonly source: ObjectSource;
-  readonly saved: SavedObjects;
+  /** Reads what is on disk; called when it is needed, which mostly is never. Undefined: nothing can be used. */
+  readonly load: () => SavedObjects | undefined;
   /** Milliseconds that the API is given to deliver. */
   readonly waitMs: number;
   /** Called once when the snapshot is put to use. */
-  readonly onUse: () => void;
+  readonly onUse: (saved: SavedObjects) => void;
 }
 
 interface Followed {
@@ -28,19 +29,24 @@ interface Followed {
 }
 
 /** Puts the snapshot behind a source. */
-export function createSnapshotSource({ source, saved, waitMs, onUse }: SnapshotSourceOptions): ObjectSource {
+export function createSnapshotSource({ source, load, waitMs, onUse }: SnapshotSourceOptions): ObjectSource {
   const followed = new Map<string, Followed>();
-  let used = false;
+  let saved: SavedObjects | undefined;
+  let looked = false;
 
   const follow = <Kind extends ObjectKind>(kind: Kind): Followed => {
     const real = source.open(kind);
     const store = createStore<ObjectKinds[Kind]>(kind);
     let live = false;
     const timer = setTimeout(() => {
-      const items = saved.kinds.get(kind);
-      if (live || items === undefined) return;
-      if (!used) onUse();
-      used = true;
+      if (live) return;
+      if (!looked) {
+        looked = true;
+        saved = load();
+        if (saved !== undefined) onUse(saved);
+      }
+      const items = saved?.kinds.get(kind);
+      if (saved === undefined || items === undefined) return;
       for (const [key, object] of items) store.put(key, object as ObjectKinds[Kind]);
       store.setSynced();
       store.setStale(saved.savedAt);

@@ -2,6 +2,7 @@
  * The agent put together: objects, the door to the kernel, and the enabled blocks in the order in which a start programs
  * them (routing, services, policy: each inserts its rules first, so that policy ends up in front).
  */
+import { existsSync } from 'node:fs';
 import { createRunner, detectIptablesFlavour, openOwnership, type StreamingRunner } from 'kube-router-sdk/kernel';
 import type { Issue } from 'kube-router-sdk/net';
 import { createEventRecorder, type Connection, type ObjectKind, type ObjectSource } from 'kube-router-sdk/informers';
@@ -118,18 +119,26 @@ export async function openObjects(
 /** Puts the last good objects behind the API, where there are any. */
 function behindSnapshot(config: Config, source: ObjectSource, log: Log): ObjectSource {
   const path = snapshotPath(config.flags['state-dir']);
-  try {
-    const saved = readSnapshot(path);
-    if (saved === undefined) return source;
-    const onUse = (): void => {
-      const savedAt = new Date(saved.savedAt).toISOString();
-      log.warn({ path, savedAt }, 'the API does not answer: starting from the last good objects; nothing is pruned');
-    };
-    return createSnapshotSource({ source, saved, waitMs: SNAPSHOT_WAIT_MS, onUse });
-  } catch (error) {
-    log.warn({ path, error: (error as Error).message }, 'the snapshot cannot be used');
-    return source;
-  }
+  if (!existsSync(path)) return source;
+  return createSnapshotSource({
+    source,
+    waitMs: SNAPSHOT_WAIT_MS,
+    load() {
+      try {
+        return readSnapshot(path);
+      } catch (error) {
+        log.warn({ path, error: (error as Error).message }, 'the snapshot cannot be used');
+        return undefined;
+      }
+    },
+    onUse({ savedAt }) {
+      const at = new Date(savedAt).toISOString();
+      log.warn(
+        { path, savedAt: at },
+        'the API does not answer: starting from the last good objects; nothing is pruned',
+      );
+    },
+  });
 }
 
 /** The Node name that this process goes by: the first candidate that is a Node, else the first. */

@@ -3,13 +3,14 @@
  */
 import { reconcile, type Reconciler } from 'kube-router-sdk/kernel';
 import type { Server } from 'node:http';
-import { filter, firstValueFrom, map, merge, NEVER, race, timer, type Observable } from 'rxjs';
+import { debounceTime, filter, firstValueFrom, map, merge, NEVER, race, take, timer, type Observable } from 'rxjs';
 import { page } from '../admin/page.ts';
 import { openAdminPort, openAdminSocket, type AdminOptions } from '../admin/server.ts';
 import { createViews } from '../admin/views.ts';
 import type { Outcome } from '../cli.ts';
 import type { Config } from '../config/load.ts';
 import { closeServer, openHealthServer } from '../health.ts';
+import { tidyUp } from '../lean.ts';
 import { createLog, type Log } from '../log.ts';
 import { createMetrics, openMetricsServer } from '../metrics/metrics.ts';
 import { nodeNameCandidates, type Environment } from '../node.ts';
@@ -29,6 +30,8 @@ const CARRIERS: ReadonlySet<string> = new Set(['routing', 'ipvs', 'firewall']);
 const CARRY_MS = 30_000;
 /** How long the start of one block is waited for before the next begins. */
 const FIRST_PASS_MS = 120_000;
+/** How long after the last pass the garbage of the start is collected. */
+const TIDY_MS = 3_000;
 
 /** Runs the command; resolves when a signal has ended it. `load` reads the configuration again. */
 export async function run(first: Config, env: Environment, load: () => Config): Promise<Outcome> {
@@ -99,6 +102,7 @@ async function live(
     const made = (assembly = await assemble(config, env, { mode: 'run', state, metrics, log, signal }));
     if (!signal.aborted) {
       const { providers } = made;
+      const ended = aborted(signal);
       const admin: AdminOptions = {
         views: createViews({ node: made.node(), startedAt, state, providers }),
         actions: new Map([['/gate', (query: URLSearchParams) => providers.gate(query)]]),
@@ -110,6 +114,14 @@ async function live(
         servers.push(await openAdminPort(flags['admin-address'], flags['admin-port'], admin));
       }
       logState(log, state);
+      const tidy = state.passes$
+        .pipe(
+          filter(() => state.ready()),
+          debounceTime(TIDY_MS),
+          take(1),
+        )
+        .subscribe(tidyUp);
+      void ended.then(() => tidy.unsubscribe());
       void carrying(state).then(() => {
         if (!signal.aborted) made.start();
       });
@@ -128,7 +140,6 @@ async function live(
           }
         },
       });
-      const ended = aborted(signal);
       for (const part of made.parts) {
         // One after the other, for each inserts its rules first: policy, the last, ends up in front of what accepts.
         await Promise.race([firstEvent(begin(part)), ended]);

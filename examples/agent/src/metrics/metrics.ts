@@ -41,7 +41,8 @@ export function createMetrics(): Metrics {
     instruments.set(name, new Kind(options));
   }
   const collectors = new Set<() => void | Promise<void>>();
-  const delay = monitorEventLoopDelay({ resolution: 20 });
+  // Each sample wakes the process: at Node's default of a hundred a second an idle agent would be busy with nothing else.
+  const delay = monitorEventLoopDelay({ resolution: 250 });
   delay.enable();
   let cpu = 0;
   const metrics: Metrics = {

@@ -1,0 +1,43 @@
+/**
+ * A node agent should be small: its objects are a few tens of megabytes, what V8 keeps ready beside them is as much again. The
+ * long-running process is started anew, by exec, with a small young generation and one helper thread; and when it has become
+ * ready, what the first pictures left behind is collected once.
+ */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+/** Options of V8 and Node for the long-running process. */
+const OPTIONS = ['--max-semi-space-size=1', '--v8-pool-size=1', '--optimize-for-size'];
+/** Words that make a call a short one. */
+const SHORT = new Set([
+  'plan',
+  'explain',
+  'status',
+  'cleanup',
+  '--once',
+  '--help',
+  '-h',
+  '--version',
+  '-V',
+  '--cleanup-config',
+]);
+
+/** Replaces this process by a leaner one, when it is to stay and is not lean yet; otherwise returns. */
+export function becomeLean(argv: readonly string[]): void {
+  const [script] = process.argv.slice(1, 2);
+  const exec = process.execve as ((...args: Parameters<NonNullable<typeof process.execve>>) => never) | undefined;
+  if (exec === undefined || script === undefined || process.execArgv.includes(OPTIONS[0] ?? '')) return;
+  if (argv.some((word) => SHORT.has(word))) return;
+  // One arena of the allocator: the helper threads' own would never be given back.
+  const env = { MALLOC_ARENA_MAX: '1', ...process.env } as Record<string, string>;
+  const noise = '--disable-warning=ExperimentalWarning';
+  process.removeAllListeners('warning');
+  exec(process.execPath, [process.execPath, ...process.execArgv, ...OPTIONS, noise, script, ...argv], env);
+}
+
+/** Collects garbage once and gives memory back; some tens of milliseconds. */
+export function tidyUp(): void {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as (() => void) | undefined;
+  collect?.();
+}
