@@ -26,6 +26,7 @@ const ours = {
     '-A INPUT -m comment --comment "kube-router netpol" -j KUBE-ROUTER-INPUT',
     '-A INPUT -j KUBE-ROUTER-SERVICES',
     '-A FORWARD -j KUBE-ROUTER-PODS',
+    '-A INPUT -m set --match-set kube-router-svip-lim dst,dst -m set ! --match-set kube-router-svip-src dst,dst,src -j DROP',
   ],
   nat: ['-A POSTROUTING -j KUBE-ROUTER-EGRESS', '-A POSTROUTING -m ipvs --vdir ORIGINAL -j KUBE-ROUTER-SVC-NAT'],
   mangle: ['-A PREROUTING -j KUBE-ROUTER-SVC-MARK'],

@@ -163,6 +163,7 @@ export function findOurs(texts: FamilyTexts, family: 4 | 6): FamilyFindings {
     const comment = after(words, '--comment');
     const ours =
       OUR_CHAINS.test(target) ||
+      words.some((word) => OUR_SETS.test(word)) ||
       // Jumps into chains that kube-router fills as well, in our words: its own stand beside them by then.
       (/^KUBE-ROUTER-(INPUT|FORWARD|OUTPUT)$/.test(target) && comment === 'kube-router netpol' && words.length === 6) ||
       (target === 'KUBE-ROUTER-SERVICES' && comment !== 'handle traffic to IPVS service IPs in custom chain');
