@@ -1,4 +1,6 @@
 /** The configuration file: what is read, and which place an error names. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { commandLineOnly, flagNames } from '../flags/table.ts';
 import { configSchema, parseConfigFile } from './file.ts';
@@ -32,4 +34,10 @@ test('the schema knows every flag that a file may set', () => {
   expect(missing).toEqual([]);
   expect(properties['ipvs-sync-period']?.default).toBe('5m0s');
   expect(properties['clusterAsn']).toEqual({ $ref: '#/properties/cluster-asn' });
+});
+
+test('the published schema is what the table says; WRITE_SCHEMA writes it anew', () => {
+  const path = fileURLToPath(new URL('../../config.schema.json', import.meta.url));
+  if (process.env['WRITE_SCHEMA'] !== undefined) writeFileSync(path, JSON.stringify(configSchema(), undefined, 2));
+  expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(JSON.parse(JSON.stringify(configSchema())));
 });
