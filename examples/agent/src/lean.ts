@@ -8,6 +8,8 @@ import { runInNewContext } from 'node:vm';
 
 /** Options of V8 and Node for the long-running process. */
 const OPTIONS = ['--max-semi-space-size=1', '--v8-pool-size=1', '--optimize-for-size'];
+/** glibc: one arena, for those of helper threads are never given back, and large or freed memory goes back at once (mallopt(3)). */
+const MALLOC = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '65536', MALLOC_MMAP_THRESHOLD_: '65536' };
 /** Words that make a call a short one. */
 const SHORT = new Set([
   'plan',
@@ -28,8 +30,7 @@ export function becomeLean(argv: readonly string[]): void {
   const exec = process.execve as ((...args: Parameters<NonNullable<typeof process.execve>>) => never) | undefined;
   if (exec === undefined || script === undefined || process.execArgv.includes(OPTIONS[0] ?? '')) return;
   if (argv.some((word) => SHORT.has(word))) return;
-  // One arena of the allocator: the helper threads' own would never be given back.
-  const env = { MALLOC_ARENA_MAX: '1', ...process.env } as Record<string, string>;
+  const env = { ...MALLOC, ...process.env } as Record<string, string>;
   const noise = '--disable-warning=ExperimentalWarning';
   process.removeAllListeners('warning');
   exec(process.execPath, [process.execPath, ...process.execArgv, ...OPTIONS, noise, script, ...argv], env);
