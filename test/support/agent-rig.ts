@@ -145,7 +145,6 @@ ip -n tor link set c1 up; ip -n tor addr add 198.51.100.1/24 dev c1
 in_n1 ip route add default via 192.168.1.1
 for p in 1 2; do
   ip -n pod$p link set lo up
-  ip netns exec pod$p sysctl -qw net.ipv6.conf.all.disable_ipv6=1
 done
 pods() {
   in_n1 ip addr add 10.1.1.1/24 dev kube-bridge 2>/dev/null

@@ -17,7 +17,7 @@ import { wireIpvs } from './blocks/ipvs.ts';
 import { readMachine } from './blocks/ipvs-machine.ts';
 import { wireLoadBalancer } from './blocks/load-balancer.ts';
 import { wireRouting } from './blocks/routing.ts';
-import { wireTakeover } from './blocks/takeover.ts';
+import { adoptSets, wireTakeover } from './blocks/takeover.ts';
 import { createEmptyKernelRunner } from './capture.ts';
 import type { Config } from './config/load.ts';
 import type { Reloadable } from './config/reload.ts';
@@ -281,7 +281,12 @@ export async function assemble(config: Config, env: Environment, options: Assemb
     onClose(markReady({ connection, node, state, log, taint, condition: flags['network-condition'] }));
   }
   const takeover = await wireTakeover(contextOf('takeover'));
-  if (takeover !== undefined) parts.push(takeover);
+  if (takeover !== undefined) {
+    const services = parts.findIndex(({ name }) => name === 'ipvs');
+    const part = parts[services];
+    if (part !== undefined) parts[services] = adoptSets(part, runner);
+    parts.push(takeover);
+  }
   state.expect(parts.map(({ name }) => name));
   return {
     node: () => node,

@@ -12,7 +12,7 @@ import {
   findLeftovers,
   type TakeoverOptions,
 } from '../takeover/takeover.ts';
-import type { Owner } from '../takeover/rules.ts';
+import { renderSetConversion, type Owner } from '../takeover/rules.ts';
 import type { BlockContext } from './context.ts';
 
 /** Wires the part, when kube-router has been here. */
@@ -46,4 +46,29 @@ export async function wireTakeover(context: BlockContext): Promise<Part | undefi
     issues: () => [],
     resyncMs: 0,
   });
+}
+
+/** The services' part, which before its first change makes kube-router's sets into its own. */
+export function adoptSets(part: Part, runner: BlockContext['runner']): Part {
+  let done = false;
+  const convert = async (plan: unknown, signal: AbortSignal): Promise<void> => {
+    const { stdout } = await runner.run({ file: 'ipset', args: ['save'] }, { signal });
+    const input = renderSetConversion(await part.describe(plan), stdout);
+    if (input !== '') await runner.run({ file: 'ipset', args: ['restore'], input }, { signal });
+    done = true;
+  };
+  const { target } = part;
+  return {
+    ...part,
+    target: {
+      name: target.name,
+      observe: (signal) => target.observe(signal),
+      plan: (desired, observed, options) => target.plan(desired, observed, options),
+      size: (plan) => target.size(plan),
+      async apply(plan, signal) {
+        if (!done) await convert(plan, signal);
+        return target.apply(plan, signal);
+      },
+    },
+  };
 }

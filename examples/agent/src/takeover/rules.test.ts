@@ -2,7 +2,14 @@
  * Whose is what: the rules, chains, sets and routing rules of kube-router as the tools print them, beside ours and a stranger's.
  */
 import { describe, expect, test } from 'vitest';
-import { describeFinding, findKubeRouter, findOurs, kubeRouterMarks, renderRemoval } from './rules.ts';
+import {
+  describeFinding,
+  findKubeRouter,
+  findOurs,
+  kubeRouterMarks,
+  renderRemoval,
+  renderSetConversion,
+} from './rules.ts';
 
 const kubeRouter = {
   filter: [
@@ -136,6 +143,28 @@ test('removal: rules before chains, one commit a table', () => {
       '-F KUBE-ROUTER-HAIRPIN',
       '-X KUBE-ROUTER-HAIRPIN',
       'COMMIT',
+      '',
+    ].join('\n'),
+  );
+});
+
+test('a set with a timeout is made anew, with its members, and swapped in', () => {
+  const save = [
+    'create kube-router-svip hash:ip family inet hashsize 1024 maxelem 65536 timeout 0',
+    'add kube-router-svip 10.96.0.10 timeout 0',
+    'create kube-router-local-ips hash:ip family inet hashsize 1024 maxelem 1048576',
+  ].join('\n');
+  const wanted = [
+    'create kube-router-svip hash:ip family inet hashsize 1024 maxelem 1048576',
+    'create kube-router-local-ips hash:ip family inet hashsize 1024 maxelem 1048576',
+    'create kube-router-svip-ref hash:ip,port family inet hashsize 1024 maxelem 1048576',
+  ];
+  expect(renderSetConversion(wanted, save)).toBe(
+    [
+      'create kube-router-svip-kr hash:ip family inet hashsize 1024 maxelem 1048576',
+      'add kube-router-svip-kr 10.96.0.10',
+      'swap kube-router-svip-kr kube-router-svip',
+      'destroy kube-router-svip-kr',
       '',
     ].join('\n'),
   );

@@ -232,3 +232,28 @@ export function describeFinding(finding: TableFinding | OtherFinding): string {
   if (finding.kind === 'mark') return `virtual server of mark ${finding.name}`;
   return `${finding.kind === 'set' ? 'ipset' : `ip ${finding.kind}`} ${finding.name}`;
 }
+
+/**
+ * Sets under names that both programs use, made anew as `wanted` has them: kube-router gives its sets a timeout, which no set can
+ * lose. Members are kept, and the new set is swapped in, so that rules never find less. `ipset restore` text; empty: nothing to do.
+ */
+export function renderSetConversion(wanted: Iterable<string>, save: string): string {
+  const held = new Map<string, { timeout: boolean; members: string[] }>();
+  for (const line of save.split('\n')) {
+    const [verb, name = '', element = ''] = line.split(' ', 3);
+    if (verb === 'create') held.set(name, { timeout: / timeout \d+/.test(line), members: [] });
+    else if (verb === 'add') held.get(name)?.members.push(element);
+  }
+  let text = '';
+  for (const line of wanted) {
+    const [, name = '', header = ''] = /^create (\S+) (.+)$/.exec(line.trim()) ?? [];
+    const found = held.get(name);
+    if (found?.timeout !== true || header.includes(' timeout ')) continue;
+    const next = `${name}-kr`;
+    text += `create ${next} ${header}\n`;
+    // Sets with marks have marks on their members, which these cannot have.
+    for (const member of found.members) text += `add ${next} ${member}\n`;
+    text += `swap ${next} ${name}\ndestroy ${next}\n`;
+  }
+  return text;
+}
