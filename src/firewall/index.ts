@@ -1,6 +1,7 @@
 /**
  * The policy firewall: NetworkPolicies compiled, incrementally, to kernel sets and chains, and an evaluator that answers for any
  * flow whether and why it may pass. Pure: `evaluate`, `compile`, `createPolicyCompiler`, plan and render. Effects: the targets.
+ * @module firewall
  */
 export type { Decision, Flow, PolicyModel, Verdict } from './evaluate.ts';
 export { evaluate } from './evaluate.ts';

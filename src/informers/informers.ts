@@ -47,6 +47,7 @@ export type Informers = { readonly [Name in keyof InformerKinds]: Source<ObjectK
   readonly staleSince$: Observable<number | undefined>;
   /** What each kind's source is doing. */
   readonly states$: Observable<ReadonlyMap<ObjectKind, SourceState>>;
+  /** Ends every stream; nothing is deleted anywhere. */
   close(): Promise<void>;
 } & AsyncDisposable;
 

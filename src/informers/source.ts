@@ -96,6 +96,7 @@ export interface SelectOptions {
 
 /** Where objects come from: opens one stream a kind; equal calls share one stream. */
 export interface ObjectSource extends AsyncDisposable {
+  /** Opens the stream of a kind, or shares the one that is open with the same options. */
   open<Kind extends ObjectKind>(kind: Kind, options?: SelectOptions): Source<ObjectKinds[Kind]>;
   /** Issues of everything open, and of documents that could not be told to be any object. */
   readonly issues$: Observable<readonly Issue[]>;

@@ -21,9 +21,11 @@ export interface Store<Item> {
   get(key: ObjectKey): Item | undefined;
   /** Keys in force or about to be, and keys that have issues only. */
   keys(): Iterable<ObjectKey>;
+  /** Says that the first full picture is complete. */
   setSynced(): void;
   /** Epoch milliseconds, or `undefined` when in touch again. */
   setStale(since: number | undefined): void;
+  /** Says what the source is doing. */
   setState(state: SourceState): void;
   /** Tells subscribers what changed since the last flush. */
   flush(): void;

@@ -17,6 +17,7 @@ import { createAddressCheck } from './validate.ts';
 
 /** Compiler with memory; see {@link createIngressCompiler}. */
 export interface IngressCompiler {
+  /** Takes what changed and gives the whole list of advertisements. */
   update(input: IngressInput): IngressOutput;
 }
 

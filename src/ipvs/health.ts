@@ -22,6 +22,7 @@ export interface HealthPorts extends AsyncDisposable {
   update(ports: Iterable<HealthPort>): Promise<void>;
   /** Ports that could not be opened. */
   issues(): Issue[];
+  /** Closes every port. */
   close(): Promise<void>;
 }
 

@@ -45,6 +45,7 @@ export const FOU_MARK = 0x3000;
 export const FOU_PORT = 5555;
 /** Routing table of marked packets, and the priority of the rule that leads there. */
 export const DSR_TABLE = 78;
+/** Priority of the `ip rule` that sends marked packets of DSR services to {@link DSR_TABLE}. */
 export const DSR_RULE_PRIORITY = 32764;
 
 /** Name of a set for a family: ipset wants one set a family. */

@@ -127,6 +127,7 @@ export function parseConntrack(text: string): ConntrackEntry[] {
 
 /** Lists and ends connections. */
 export interface ConntrackDriver {
+  /** Entries that fit a filter; all without one. */
   list(filter?: ConntrackFilter, options?: CallOptions): Promise<ConntrackEntry[]>;
   /** Ends the connections that match; returns how many there were. */
   delete(filter: ConntrackFilter, options?: CallOptions): Promise<number>;

@@ -38,6 +38,7 @@ export interface Ownership {
   readonly blocks: readonly string[];
   /** Why an existing record could not be read; it was kept beside under the name `….damaged`. */
   readonly damaged: string | undefined;
+  /** The part of the record that belongs to one block, made when it is first asked for. */
   block(name: string): BlockOwnership;
   /** Writes the document anew and empties the journal; removes both when nothing is owned any more. */
   compact(): Promise<void>;

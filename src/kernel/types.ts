@@ -52,6 +52,7 @@ export interface RunningProcess {
 export interface StartOptions {
   /** Called with text as it comes; not cut at line ends. */
   readonly onStdout?: (text: string) => void;
+  /** Called with text of standard error as it comes. */
   readonly onStderr?: (text: string) => void;
   readonly signal?: AbortSignal;
 }

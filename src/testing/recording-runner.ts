@@ -21,8 +21,11 @@ export interface ScriptedProcess {
   readonly command: Command;
   /** Called with what is written to it, as it is written. */
   onInput(call: (text: string) => void): void;
+  /** Prints to standard output. */
   stdout(text: string): void;
+  /** Prints to standard error. */
   stderr(text: string): void;
+  /** Ends the process. `exitCode` is 0 where absent. */
   exit(exitCode?: number): void;
 }
 

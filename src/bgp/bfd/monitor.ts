@@ -26,11 +26,13 @@ export interface BfdTarget extends BfdOptions {
 
 /** Watches addresses. */
 export interface BfdMonitor extends AsyncDisposable {
+  /** Watches one peer until the answer is closed. */
   watch(
     target: BfdTarget,
     onState: (state: BfdState, diagnostic: number) => void,
     onError?: (reason: string) => void,
   ): BfdWatch;
+  /** Ends every watch and the thread. */
   close(): Promise<void>;
 }
 

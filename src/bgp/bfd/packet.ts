@@ -3,10 +3,10 @@
  * Pure. Authentication is not spoken: a packet that asks for it is dropped (section 6.8.6).
  */
 
-/** State of a session, by its number on the wire. */
-export const BFD_STATES = ['admin-down', 'down', 'init', 'up'] as const;
-/** State of a session. */
-export type BfdState = (typeof BFD_STATES)[number];
+/** State of a session (RFC 5880 section 4.1). */
+export type BfdState = 'admin-down' | 'down' | 'init' | 'up';
+/** States by their number on the wire. */
+export const BFD_STATES = ['admin-down', 'down', 'init', 'up'] as const satisfies readonly BfdState[];
 
 /** A control packet. */
 export interface BfdPacket {

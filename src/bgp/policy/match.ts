@@ -12,6 +12,7 @@ import type { Policy, PolicyContext, PolicyRoute, Verdict } from './types.ts';
 export interface Match {
   readonly readsPrefix: boolean;
   readonly readsPeer: boolean;
+  /** Whether a route fits. */
   test(route: PolicyRoute, context: PolicyContext): boolean;
 }
 

@@ -60,5 +60,6 @@ export interface Policy {
   readonly readsPrefix?: boolean;
   /** Whether `evaluate` looks at the context's peer; when false, peers with this policy share one update group. @defaultValue true */
   readonly readsPeer?: boolean;
+  /** Decides about one route. Must be a pure function of its arguments: answers are remembered. */
   evaluate(route: PolicyRoute, context: PolicyContext): Verdict;
 }

@@ -7,6 +7,22 @@
 import { HAS_MED, LOOP } from './attribute-store.ts';
 import type { Rib, RibPeer } from './table.ts';
 
+/** Why a path is best: the step of the decision that told it from the next. */
+export type Reason =
+  | 'only path'
+  | 'not long-lived stale'
+  | 'originated here'
+  | 'local preference'
+  | 'AS path length'
+  | 'origin'
+  | 'MED'
+  | 'eBGP over iBGP'
+  | 'cost to next hop'
+  | 'router id'
+  | 'cluster list length'
+  | 'peer address'
+  | 'path identifier';
+
 /** Steps of the decision, in order: the first that tells two paths apart is the reason. */
 export const REASONS = [
   'only path',
@@ -22,10 +38,7 @@ export const REASONS = [
   'cluster list length',
   'peer address',
   'path identifier',
-] as const;
-
-/** Why a path is best. */
-export type Reason = (typeof REASONS)[number];
+] as const satisfies readonly Reason[];
 
 /** Number of the last step that paths used together (ECMP) must not differ in. */
 const MULTIPATH_STEPS = 8;

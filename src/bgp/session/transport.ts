@@ -47,7 +47,9 @@ export interface Connection {
   write(bytes: Uint8Array): void;
   /** Bytes queued here and not yet taken by the system. */
   backlog(): number;
+  /** Stops reading, so that the sender feels it. */
   pause(): void;
+  /** Reads again. */
   resume(): void;
   /** Sends what is queued, then closes; gives up after a moment. */
   end(): void;
@@ -67,6 +69,7 @@ export interface Listener {
   readonly port: number;
   /** Sets or, without security, removes the protection expected of a peer's connections. */
   protect(peer: string, security: PeerSecurity | undefined): void;
+  /** Stops listening; connections that were accepted stay. */
   close(): Promise<void>;
 }
 

@@ -53,6 +53,7 @@ export interface PolicyCompilerOptions {
 /** Turns changes of objects into changes of kernel objects. */
 export interface PolicyCompiler {
   readonly state: FirewallState;
+  /** Takes what changed and gives the whole desired state, with the keys that differ from before. */
   update(changes: FirewallChanges): FirewallUpdate;
 }
 

@@ -3,7 +3,7 @@
  * The six kinds of this package are made from the table in objects; callers bring their own for custom resources.
  */
 import { KINDS, MASKS, project } from '../../objects/index.ts';
-import type { Projected } from '../../objects/index.ts';
+import type { FieldMask, Projected } from '../../objects/index.ts';
 import type { ObjectKind, ObjectKinds, PodObject } from '../../objects/types.ts';
 import type { SelectOptions } from '../source.ts';
 import { createMaskedParser } from './masked-json.ts';
@@ -20,7 +20,7 @@ export interface KindSpec<Item> {
   /** Reads one object; what it throws becomes an issue of that object. */
   readonly project: (raw: unknown) => Projected<Item>;
   /** The fields that `project` reads; the others never become objects. @defaultValue everything */
-  readonly mask?: Mask;
+  readonly mask?: FieldMask;
 }
 
 /** The spec of Pods for a program that works on one node: of the others' pods the container ids are left out. */

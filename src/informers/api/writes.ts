@@ -56,6 +56,7 @@ export interface ApiWriter {
   create(kind: KindPath, object: ApiObject, options?: WriteOptions): Promise<ApiObject>;
   /** With `metadata.resourceVersion`, refused (409) when someone else has written since. */
   update(kind: KindPath, object: ApiObject, options?: WriteOptions): Promise<ApiObject>;
+  /** Changes a part of an object. */
   patch(kind: KindPath, ref: ObjectRef, type: PatchType, patch: unknown, options?: WriteOptions): Promise<ApiObject>;
   /** `false`: it was not there. */
   remove(kind: KindPath, ref: ObjectRef, options?: WriteOptions): Promise<boolean>;

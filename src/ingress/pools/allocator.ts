@@ -25,6 +25,7 @@ export interface PoolAllocator {
   observe(key: string, service: ServiceObject | undefined): void;
   /** Decides what a Service should have, and holds it for it until it is observed again. */
   allocate(service: ServiceObject, namespaceLabels?: StringMap): Allocation;
+  /** How full each pool is, in the order of the configuration. */
   usage(): readonly PoolUsage[];
 }
 

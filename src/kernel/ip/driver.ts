@@ -11,14 +11,18 @@ import { parseIpAddresses, parseIpLinks, parseIpNeighbours, parseIpRoutes, parse
 
 /** Reads and changes what `ip` knows. */
 export interface IpDriver {
+  /** Network interfaces with their kind and settings (`ip -j -d link`). */
   links(options?: CallOptions): Promise<IpLink[]>;
+  /** Addresses of every interface, or of one. */
   addresses(options?: CallOptions & { readonly device?: string }): Promise<IpAddress[]>;
   /** Routes of one table (`main` where none is named), or of all. */
   routes(
     family: 4 | 6,
     options?: CallOptions & { readonly table?: number | 'all'; readonly protocol?: number },
   ): Promise<IpRoute[]>;
+  /** Policy rules of a family, in order of priority. */
   rules(family: 4 | 6, options?: CallOptions): Promise<IpRule[]>;
+  /** Neighbour entries (ARP, ND) of every interface, or of one. */
   neighbours(options?: CallOptions & { readonly device?: string }): Promise<IpNeighbour[]>;
   /** Runs lines of `ip -batch` in one process; each that is refused is one failure, named by its text, and the others go on. */
   batch(lines: readonly string[], options?: CallOptions): Promise<readonly ApplyFailure[]>;

@@ -26,6 +26,7 @@ export interface IpSession extends AsyncDisposable {
    * @throws SdkError `ABORTED` | `COMMAND_NOT_FOUND` | `COMMAND_TIMEOUT`
    */
   run(lines: readonly string[], options?: CallOptions): Promise<readonly ApplyFailure[]>;
+  /** Ends the processes that are kept open; a later call fails with `ABORTED`. */
   close(): Promise<void>;
 }
 

@@ -18,8 +18,11 @@ export interface IpvsadmOptions extends DriverOptions {
 
 /** Reads and changes IPVS. */
 export interface IpvsadmDriver {
+  /** Virtual services and their real servers by key, as `ipvsadm -Sn` tells them. */
   save(options?: CallOptions): Promise<Map<string, IpvsEntry>>;
+  /** Packets, bytes and connections since the service was made; with `rate`, the kernel's averages a second. */
   counters(options?: CallOptions & { readonly rate?: boolean }): Promise<Map<string, IpvsStatistics>>;
+  /** The connection table (`ipvsadm -Lnc`). */
   connections(options?: CallOptions): Promise<IpvsConnection[]>;
   /**
    * Runs argument lists as render makes them, in order. `certain` is false after a bulk batch, and when something failed in it:

@@ -41,6 +41,7 @@ export interface RoutingOutput {
 
 /** Compiler with memory; see {@link createRoutingCompiler}. */
 export interface RoutingCompiler {
+  /** Takes what changed and gives the whole desired state, with the keys that differ from before. */
   update(input: RoutingInput): RoutingOutput;
 }
 

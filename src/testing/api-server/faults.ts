@@ -38,7 +38,11 @@ export type Fault =
   /** Ends a watch as soon as it is open. */
   | { readonly type: 'close' }
   /** Replaces each event of a watch by others. */
-  | { readonly type: 'rewrite'; readonly rewrite: (event: WireEvent) => readonly WireEvent[] };
+  | {
+      readonly type: 'rewrite';
+      /** Gives what is sent in place of an event: none, one or several. */
+      readonly rewrite: (event: WireEvent) => readonly WireEvent[];
+    };
 
 /** When a fault applies. */
 export interface FaultOptions {

@@ -50,31 +50,41 @@ export interface ApiServerOptions {
 export interface ApiServer extends AsyncDisposable {
   /** Base URL; `http://localhost` for a Unix socket. */
   readonly url: string;
+  /** TCP port; 0 for a Unix socket. */
   readonly port: number;
   /** A kubeconfig for it, as YAML. */
   kubeconfig(options?: { readonly token?: string; readonly ca?: string }): string;
   /** Creates an object or replaces it whole, status included, as a test or a kubelet of the lab would. */
   apply(object: unknown): void;
+  /** Deletes an object at once, finalizers and grace or not; false when there is none. */
   remove(kind: string, name: string, namespace?: string): boolean;
+  /** One object as it is stored. */
   get(kind: string, name: string, namespace?: string): StoredObject | undefined;
+  /** All objects of a kind, or those of a namespace. */
   list(kind: string, namespace?: string): readonly StoredObject[];
   /** Adds a fault; the answer removes it. */
   inject(fault: Fault, options?: FaultOptions): () => void;
+  /** Removes every fault. */
   clearFaults(): void;
   /** Freezes every answer, also those under way, or lets new ones go again. */
   setFrozen(frozen: boolean): void;
+  /** Bearer tokens let in from now on; `undefined` lets everyone in. */
   setTokens(tokens: readonly string[] | undefined): void;
   /** New key and certificate for new connections. */
   setTls(tls: NonNullable<ApiServerOptions['tls']>): void;
   /** Forgets the past: watches that go on from before get 410. */
   compact(): void;
+  /** A copy of everything stored, resource versions included. */
   backup(): Backup;
+  /** Goes back to a backup, as an etcd that was restored would: resource versions go back as well. */
   restore(backup: Backup): void;
   /** Breaks every connection. */
   dropConnections(): void;
   /** Every request so far. */
   readonly requests: readonly RequestInfo[];
+  /** Resource version of the latest write. */
   readonly version: number;
+  /** Ends every connection and stops listening. */
   close(): Promise<void>;
 }
 

@@ -31,7 +31,7 @@ export interface StoredEvent {
   readonly previous: StoredObject | undefined;
 }
 
-/** Everything that a server remembers, for {@link ObjectStore.backup}. */
+/** Everything that a server remembers; from `backup()`, for `restore()`. */
 export interface Backup {
   readonly version: number;
   readonly objects: readonly (readonly [string, ReadonlyMap<string, StoredObject>])[];
