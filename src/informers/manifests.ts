@@ -10,7 +10,6 @@ import { SdkError } from '../net/errors.ts';
 import type { Issue } from '../net/values.ts';
 import { KINDS } from '../objects/index.ts';
 import type { ObjectKind, ObjectKinds, StringMap } from '../objects/types.ts';
-import { readDocuments } from './documents.ts';
 import type { ManifestObject } from './documents.ts';
 import { listFiles, watchFiles } from './files.ts';
 import type { FileStamp } from './files.ts';
@@ -149,6 +148,8 @@ async function readFileAgain(files: Map<string, KnownFile>, path: string, stamp:
     files.set(path, { stamp: '', objects: known?.objects ?? new Map(), issues });
     return;
   }
+  // the YAML parser comes with the first file: who reads none does not pay for it
+  const { readDocuments } = await import('./documents.ts');
   files.set(path, { stamp: stamp.text, ...keepLastGood(readDocuments(text, path), known) });
 }
 

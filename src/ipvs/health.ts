@@ -3,7 +3,6 @@
  * Body and status are kube-proxy's (pkg/proxy/healthcheck): 200 while a local endpoint takes traffic, else 503. One HTTP
  * server a port, opened and closed as Services come and go; a port that cannot be opened is an issue, not an end.
  */
-import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import type { Issue } from '../net/values.ts';
 import type { HealthPort } from './compile/service.ts';
@@ -42,7 +41,8 @@ export function createHealthPorts(options: HealthPortsOptions = {}): HealthPorts
 
   const open = (port: number): Promise<void> =>
     new Promise((resolve) => {
-      const server = createServer((_request, response) => {
+      // an import of node:http makes Node load its WebSocket as well, for every user of this package
+      const server = process.getBuiltinModule('node:http').createServer((_request, response) => {
         const now = current.get(port);
         if (now === undefined) {
           response.writeHead(503).end();

@@ -5,9 +5,12 @@
  * Stands below client.ts and list-watch.ts; in-cluster.ts and kubeconfig.ts tell it where and as whom.
  */
 import { createHash } from 'node:crypto';
-import http from 'node:http';
-import https from 'node:https';
+import type http from 'node:http';
 import { SdkError } from '../../net/errors.ts';
+
+// Asked for when first needed: an import of node:http makes Node load its WebSocket as well, a third of what this package costs.
+const nodeHttp = (): typeof http => process.getBuiltinModule('node:http');
+const nodeHttps = (): typeof import('node:https') => process.getBuiltinModule('node:https');
 
 /** Where an API server is and as whom to speak to it. */
 export interface ConnectionSettings {
@@ -152,8 +155,8 @@ function digestOf(settings: ConnectionSettings): string {
 function createAgent(settings: ConnectionSettings): http.Agent {
   // TCP keep-alive finds a dead peer below an idle watch; the watchdog of list-watch.ts finds one that lives and says nothing.
   const common = { keepAlive: true, keepAliveMsecs: 15_000, maxFreeSockets: 4, proxyEnv: process.env };
-  if (settings.server.startsWith('http:')) return new http.Agent(common);
-  return new https.Agent({
+  if (settings.server.startsWith('http:')) return new (nodeHttp().Agent)(common);
+  return new (nodeHttps().Agent)({
     ...common,
     ...(settings.ca === undefined ? {} : { ca: settings.ca }),
     ...(settings.cert === undefined ? {} : { cert: settings.cert }),
@@ -172,7 +175,7 @@ function send(settings: ConnectionSettings, agent: http.Agent, request: ApiReque
   const search = query.toString();
   const body = request.body === undefined ? undefined : Buffer.from(JSON.stringify(request.body));
   return new Promise((resolve, reject) => {
-    const outgoing = (url.protocol === 'http:' ? http : https).request({
+    const outgoing = (url.protocol === 'http:' ? nodeHttp() : nodeHttps()).request({
       agent,
       method: request.method ?? 'GET',
       ...(settings.socketPath === undefined
