@@ -57,6 +57,29 @@ interface Dynamic {
 /**
  * Starts a speaker.
  * @throws SdkError `INVALID_OPTION` names the option; `CONFLICT` | `PERMISSION_DENIED` when an address cannot be listened on
+ * @example
+ * ```ts
+ * import { createSpeaker } from 'kube-router-sdk/bgp';
+ * import { createMemoryNetwork } from 'kube-router-sdk/testing';
+ *
+ * const network = createMemoryNetwork(); // leave clock and transport out for real sessions
+ * const speaker = (own: string, other: string) =>
+ *   createSpeaker({
+ *     asn: 64512,
+ *     routerId: own,
+ *     listen: [{ address: own }],
+ *     peers: [{ address: other, asn: 64512 }],
+ *     clock: network.clock,
+ *     transport: network.transport(own),
+ *   });
+ * const a = await speaker('192.0.2.1', '192.0.2.2');
+ * const b = await speaker('192.0.2.2', '192.0.2.1');
+ * a.setAdvertisements([{ prefix: '10.1.1.0/24', origin: 'pod-cidr' }]);
+ * network.run(10_000);
+ * console.log(b.lookup('10.1.1.7').map(({ prefix, nextHop }) => `${prefix} via ${nextHop}`).join()); // 10.1.1.0/24 via 192.0.2.1
+ * await a.close();
+ * await b.close();
+ * ```
  */
 export async function createSpeaker(options: SpeakerOptions): Promise<Speaker> {
   checkSpeaker(options);

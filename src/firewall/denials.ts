@@ -54,9 +54,14 @@ function explain(packet: RefusedPacket, options: DenialOptions): Denial | undefi
  *
  * @example
  * ```ts
- * watchDenials({ runner, state: () => compiler.state }).subscribe(({ source, destination, port, policies }) =>
- *   console.log(`${source} may not reach ${destination}:${port}, says ${policies.join(', ')}`),
- * );
+ * import { watchDenials } from 'kube-router-sdk/firewall';
+ * import { createRecordingRunner } from 'kube-router-sdk/testing';
+ *
+ * const runner = createRecordingRunner(); // in an agent: createRunner()
+ * const watching = watchDenials({ runner }).subscribe(({ source, destination, port, policies }) => {
+ *   console.log(`${source} may not reach ${destination}:${port}, says ${policies.join(', ')}`);
+ * });
+ * watching.unsubscribe();
  * ```
  */
 export function watchDenials(options: DenialOptions): Observable<Denial> {

@@ -219,8 +219,21 @@ function resolve(
  *
  * @example
  * ```ts
- * evaluate({ pods, namespaces, policies }, { source: 'shop/web', destination: 'shop/db', protocol: 'tcp', port: 5432 });
- * // { verdict: 'allow', because: { direction: 'ingress', reason: 'rule', policy: 'shop/db-from-web', rule: 0, … }, … }
+ * import { evaluate } from 'kube-router-sdk/firewall';
+ * import { project } from 'kube-router-sdk/informers';
+ * import { buildNetworkPolicy, buildPod } from 'kube-router-sdk/testing';
+ *
+ * const pods = [buildPod('shop/web', { ips: ['10.1.1.2'] }), buildPod('shop/db', { ips: ['10.1.1.3'] })];
+ * const policies = [buildNetworkPolicy('shop/closed', { spec: { policyTypes: ['Ingress'], ingress: [] } })];
+ * const { verdict, because } = evaluate(
+ *   {
+ *     pods: pods.flatMap((pod) => project('Pod', pod).object ?? []),
+ *     policies: policies.flatMap((policy) => project('NetworkPolicy', policy).object ?? []),
+ *     namespaces: [],
+ *   },
+ *   { source: 'shop/web', destination: 'shop/db', protocol: 'tcp', port: 5432 },
+ * );
+ * console.log(verdict, because.reason, because.policies?.join()); // deny isolated shop/closed
  * ```
  * @throws SdkError `INVALID_OPTION` when an end is neither an address nor a known pod.
  */

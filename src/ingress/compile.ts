@@ -71,8 +71,20 @@ function sortedAddresses(addresses: Iterable<string>): string[] {
 /**
  * Makes the incremental compiler of one node's announcements.
  * @example
+ * ```ts
+ * import { project } from 'kube-router-sdk/informers';
+ * import { createIngressCompiler } from 'kube-router-sdk/ingress';
+ * import { buildEndpointSlice, buildService } from 'kube-router-sdk/testing';
+ *
+ * const service = buildService('shop/web', { ports: [{ port: 80 }], spec: { externalIPs: ['192.0.2.10'] } });
+ * const slice = buildEndpointSlice('shop/web', { endpoints: [{ address: '10.1.1.2' }], ports: [{ port: 8080 }] });
  * const ingress = createIngressCompiler('worker-1', { advertiseExternalIp: true, externalIpRanges: ['192.0.2.0/24'] });
- * const { advertisements, virtualIps } = ingress.update({ services, endpointSlices, nodes });
+ * const { advertisements } = ingress.update({
+ *   services: [{ key: 'shop/web', object: project('Service', service).object }],
+ *   endpointSlices: [{ key: 'shop/web-4', object: project('EndpointSlice', slice).object }],
+ * });
+ * console.log(advertisements.map(({ prefix }) => prefix).join()); // 192.0.2.10/32
+ * ```
  */
 export function createIngressCompiler(node: string, options: IngressOptions = {}): IngressCompiler {
   const families = options.families ?? [4];

@@ -49,8 +49,27 @@ const toError = (cause: unknown): Error => (cause instanceof Error ? cause : new
  *
  * @example
  * ```ts
- * const loop = reconcile(desired$, createIpvsTarget({ runner }));
- * loop.events$.subscribe((pass) => console.log(pass.target, pass.changes, pass.remaining));
+ * import { of, firstValueFrom } from 'rxjs';
+ * import { reconcile } from 'kube-router-sdk/kernel';
+ *
+ * const kernel = new Set(['old']);
+ * const loop = reconcile(of({ state: new Set(['a', 'b']), synced: true }), {
+ *   name: 'example',
+ *   observe: () => Promise.resolve(new Set(kernel)),
+ *   plan: (desired, observed) => ({
+ *     add: [...desired].filter((item) => !observed.has(item)),
+ *     remove: [...observed].filter((item) => !desired.has(item)),
+ *   }),
+ *   size: ({ add, remove }) => add.length + remove.length,
+ *   apply({ add, remove }) {
+ *     for (const item of add) kernel.add(item);
+ *     for (const item of remove) kernel.delete(item);
+ *     return Promise.resolve({ observed: new Set(kernel), failures: [] });
+ *   },
+ * });
+ * const { changes, remaining } = await firstValueFrom(loop.events$);
+ * console.log(changes, remaining, [...kernel].join()); // 3 0 a,b
+ * await loop.close();
  * ```
  */
 export function reconcile<State, Observed, Plan>(

@@ -128,6 +128,17 @@ export function tryParseAddress(text: string): Address | undefined {
 /**
  * Reads an address strictly (RFC 4291 section 2.2; dotted quad without leading zeros).
  * @throws SdkError `INVALID_ADDRESS`
+ * @example
+ * ```ts
+ * import { formatAddress, isSdkError, parseAddress } from 'kube-router-sdk/net';
+ *
+ * console.log(formatAddress(parseAddress('2001:DB8:0:0::1'))); // 2001:db8::1
+ * try {
+ *   parseAddress('010.0.0.1');
+ * } catch (error) {
+ *   console.log(isSdkError(error, 'INVALID_ADDRESS')); // true
+ * }
+ * ```
  */
 export function parseAddress(text: string): Address {
   const address = scanAddress(text);

@@ -266,7 +266,18 @@ function createFamilyTrie<V>(width: 1 | 4): FamilyTrie<V> {
   };
 }
 
-/** Makes an empty {@link LpmTrie}. */
+/**
+ * Makes an empty {@link LpmTrie}.
+ * @example
+ * ```ts
+ * import { createLpmTrie, parseAddress, parsePrefix } from 'kube-router-sdk/net';
+ *
+ * const routes = createLpmTrie<string>();
+ * routes.insert(parsePrefix('10.1.0.0/16'), 'the cluster');
+ * routes.insert(parsePrefix('10.1.2.0/24'), 'worker-2');
+ * console.log(routes.match(parseAddress('10.1.2.7'))); // worker-2
+ * ```
+ */
 export function createLpmTrie<V>(): LpmTrie<V> {
   let four = createFamilyTrie<V>(1);
   let six = createFamilyTrie<V>(4);

@@ -70,6 +70,13 @@ export function tryParsePrefix(text: string, options: PrefixOptions = {}): Prefi
 /**
  * Reads a prefix strictly: an address, a slash, a decimal length without leading zeros.
  * @throws SdkError `INVALID_PREFIX`
+ * @example
+ * ```ts
+ * import { contains, formatPrefix, parseAddress, parsePrefix } from 'kube-router-sdk/net';
+ *
+ * const prefix = parsePrefix('10.1.2.3/16', { hostBits: 'mask' });
+ * console.log(formatPrefix(prefix), contains(prefix, parseAddress('10.1.200.1'))); // 10.1.0.0/16 true
+ * ```
  */
 export function parsePrefix(text: string, options: PrefixOptions = {}): Prefix {
   const prefix = tryParsePrefix(text, options);

@@ -54,7 +54,18 @@ function matches(matcher: CommandMatcher, command: Command): boolean {
   return typeof matcher === 'string' ? lineOf(command).startsWith(matcher) : matcher.test(lineOf(command));
 }
 
-/** Makes a {@link RecordingRunner}. */
+/**
+ * Makes a {@link RecordingRunner}.
+ * @example
+ * ```ts
+ * import { createRecordingRunner } from 'kube-router-sdk/testing';
+ *
+ * const runner = createRecordingRunner([['ipvsadm -Sn', '-A -t 10.96.0.1:443 -s rr\n']]);
+ * const { stdout } = await runner.run({ file: 'ipvsadm', args: ['-Sn'] });
+ * console.log(stdout.trim()); // -A -t 10.96.0.1:443 -s rr
+ * console.log(runner.text()); // ipvsadm -Sn
+ * ```
+ */
 export function createRecordingRunner(
   answers: readonly (readonly [CommandMatcher, CommandAnswer])[] = [],
 ): RecordingRunner {

@@ -19,7 +19,17 @@ export interface VirtualClock extends Clock {
   flush(): Promise<void>;
 }
 
-/** Makes a clock that stands still at a time in epoch milliseconds. */
+/**
+ * Makes a clock that stands still at a time in epoch milliseconds.
+ * @example
+ * ```ts
+ * import { createVirtualClock } from 'kube-router-sdk/testing';
+ *
+ * const clock = createVirtualClock();
+ * clock.after(60_000, () => console.log('a minute later')); // a minute later
+ * await clock.advance(60_000);
+ * ```
+ */
 export function createVirtualClock(start = 0): VirtualClock {
   interface Timer {
     readonly at: number;

@@ -25,7 +25,9 @@ describe('fences', () => {
 
   it('are read with their place, file and output', () => {
     const text = '```yaml file=a.yaml\nx: 1\n```\n\n```sh run\ncat a.yaml\n```\n\n```text output\nx: …\n```\n';
-    expect(readBlocks('a.md', text).map(({ language, place, file, code, output }) => [language, place, file, code, output])).toEqual([
+    expect(
+      readBlocks('a.md', text).map(({ language, place, file, code, output }) => [language, place, file, code, output]),
+    ).toEqual([
       ['data', 'file', 'a.yaml', 'x: 1', undefined],
       ['sh', 'run', undefined, 'cat a.yaml', 'x: …'],
     ]);
@@ -58,14 +60,18 @@ describe('blocks that run here', () => {
 });
 
 describe('targets that pages name', () => {
-  const scripts = (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> }).scripts;
+  const scripts = (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> })
+    .scripts;
   const makefile = readFileSync(join(root, 'Makefile'), 'utf8');
   const lines = blocks
     .filter(({ place }) => place === 'target')
     .flatMap(({ name, code }) => code.split('\n').map((line) => [name, line.replace(/\s*#.*$/, '')] as const));
   it.each(lines.filter(([, line]) => line !== ''))('%s: %s', (_, line) => {
     const [, tool, name = ''] = /^(make|npm run) ([\w:-]+)$/.exec(line) ?? [];
-    if (tool === 'make') expect(` ${makefile.replaceAll('$(PROOFS:%=proof-%)', 'proof-sdk proof-bgp')}`).toMatch(new RegExp(`(^|\\s)${name}[ :]`, 'm'));
+    if (tool === 'make')
+      expect(` ${makefile.replaceAll('$(PROOFS:%=proof-%)', 'proof-sdk proof-bgp')}`).toMatch(
+        new RegExp(`(^|\\s)${name}[ :]`, 'm'),
+      );
     else expect(Object.keys(scripts)).toContain(name);
   });
 });
@@ -74,7 +80,10 @@ describe('TypeScript of the pages', () => {
   it('is right by the compiler, in strict mode', () => {
     const programs = blocks.filter(({ language, place }) => language === 'ts' && place !== 'target');
     const sources = new Map(
-      programs.map(({ name, page, code }) => [join(root, page, '..', `doc-${name.replaceAll(/\W/g, '-')}.ts`), `${code}\nexport {};\n`]),
+      programs.map(({ name, page, code }) => [
+        join(root, page, '..', `doc-${name.replaceAll(/\W/g, '-')}.ts`),
+        `${code}\nexport {};\n`,
+      ]),
     );
     const config = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => ts.sys.readFile(path));
     const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, root);
@@ -84,7 +93,9 @@ describe('TypeScript of the pages', () => {
     host.readFile = (path) => sources.get(path) ?? readFile(path);
     host.getSourceFile = (path, ...rest) => {
       const text = sources.get(path);
-      return text === undefined ? getSourceFile(path, ...rest) : ts.createSourceFile(path, text, ts.ScriptTarget.ES2023);
+      return text === undefined
+        ? getSourceFile(path, ...rest)
+        : ts.createSourceFile(path, text, ts.ScriptTarget.ES2023);
     };
     const program = ts.createProgram([...sources.keys()], options, host);
     const faults = [...sources.keys()].flatMap((path) => {

@@ -95,7 +95,22 @@ export interface PolicyRule {
   readonly then: Verdict;
 }
 
-/** A policy of rules: the first that matches decides, else `otherwise`. */
+/**
+ * A policy of rules: the first that matches decides, else `otherwise`.
+ * @example
+ * ```ts
+ * import { createPolicy, hasCommunity, prefixIn } from 'kube-router-sdk/bgp';
+ *
+ * const importPolicy = createPolicy(
+ *   [
+ *     { when: hasCommunity('65001:666'), then: false },
+ *     { when: prefixIn([{ prefix: '10.0.0.0/8', ge: 16, le: 24 }]), then: { localPref: 200 } },
+ *   ],
+ *   false,
+ * );
+ * console.log(importPolicy.readsPrefix, importPolicy.readsPeer); // true false
+ * ```
+ */
 export function createPolicy(rules: readonly PolicyRule[], otherwise: Verdict = true): Policy {
   return {
     readsPrefix: rules.some(({ when }) => when.readsPrefix),

@@ -118,7 +118,20 @@ function addressAt(pool: Pool, family: Family, index: bigint): string | undefine
   return undefined;
 }
 
-/** Makes an allocator that knows nothing yet. */
+/**
+ * Makes an allocator that knows nothing yet.
+ * @example
+ * ```ts
+ * import { project } from 'kube-router-sdk/informers';
+ * import { createPoolAllocator } from 'kube-router-sdk/ingress';
+ * import { buildService } from 'kube-router-sdk/testing';
+ *
+ * const pools = createPoolAllocator({ pools: [{ name: 'public', ranges: ['203.0.113.10-203.0.113.20'] }] });
+ * const raw = buildService('shop/web', { type: 'LoadBalancer', clusterIPs: ['10.96.0.10'], ports: [{ port: 80 }] });
+ * const service = project('Service', raw).object;
+ * if (service !== undefined) console.log(pools.allocate(service).ips.join()); // 203.0.113.10
+ * ```
+ */
 export function createPoolAllocator(options: PoolOptions): PoolAllocator {
   const issues: Issue[] = [];
   const pools = options.pools.map((config) => readPool(config, issues));

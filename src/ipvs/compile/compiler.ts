@@ -372,7 +372,25 @@ export interface CompileInput extends ServiceOptions {
   readonly pods?: Iterable<PodObject>;
 }
 
-/** Compiles a whole cluster at once. Returns the desired state with the issues of its objects. @throws SdkError `INVALID_OPTION` */
+/**
+ * Compiles a whole cluster at once. Returns the desired state with the issues of its objects.
+ * @throws SdkError `INVALID_OPTION`
+ * @example
+ * ```ts
+ * import { project } from 'kube-router-sdk/informers';
+ * import { compile } from 'kube-router-sdk/ipvs';
+ * import { buildEndpointSlice, buildService } from 'kube-router-sdk/testing';
+ *
+ * const service = buildService('shop/web', { clusterIPs: ['10.96.0.10'], ports: [{ port: 80 }] });
+ * const slice = buildEndpointSlice('shop/web', { endpoints: [{ address: '10.1.1.2' }], ports: [{ port: 8080 }] });
+ * const { items, issues } = compile({
+ *   node: { name: 'worker-1', primary: { 4: '192.168.1.11' } },
+ *   services: [project('Service', service).object].filter((one) => one !== undefined),
+ *   endpointSlices: [project('EndpointSlice', slice).object].filter((one) => one !== undefined),
+ * });
+ * console.log(items.has('vs/tcp/10.96.0.10:80'), issues.length); // true 0
+ * ```
+ */
 export function compile(input: CompileInput): IpvsState & { readonly issues: readonly Issue[] } {
   const compiler = createServiceCompiler(input);
   const changes: ServiceChange[] = [];

@@ -50,6 +50,13 @@ export function hashName(name: string): readonly [number, number] {
 /**
  * Builds the table.
  * @throws SdkError `INVALID_OPTION` when the size is no prime, a weight is no share or a name comes twice
+ * @example
+ * ```ts
+ * import { lookupMaglev, maglevTable } from 'kube-router-sdk/ipvs';
+ *
+ * const table = maglevTable([{ name: '10.1.1.2' }, { name: '10.1.2.2' }, { name: '10.1.3.2' }], { size: 251 });
+ * console.log(table.names.length, table.entries.length, lookupMaglev(table, 7) === lookupMaglev(table, 7)); // 3 251 true
+ * ```
  */
 export function maglevTable(backends: readonly MaglevBackend[], options: MaglevOptions = {}): MaglevTable {
   const size = options.size ?? 65537;

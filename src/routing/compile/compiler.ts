@@ -52,8 +52,19 @@ interface Context extends HopContext {
 /**
  * Makes the incremental compiler of pod networking.
  * @example
+ * ```ts
+ * import { project } from 'kube-router-sdk/informers';
+ * import { createRoutingCompiler } from 'kube-router-sdk/routing';
+ * import { buildNode } from 'kube-router-sdk/testing';
+ *
+ * const node = buildNode('worker-1', { addresses: ['192.168.1.11'], podCIDRs: ['10.1.1.0/24'] });
  * const compiler = createRoutingCompiler({ node: 'worker-1' });
- * const { state, dirty, issues } = compiler.update({ nodes, underlay });
+ * const { podCidrs, mtu } = compiler.update({
+ *   nodes: [{ key: 'worker-1', object: project('Node', node).object }],
+ *   underlay: { interface: 'eth0', mtu: 1500, subnets: ['192.168.1.0/24'] },
+ * });
+ * console.log(podCidrs.join(), mtu); // 10.1.1.0/24 1480
+ * ```
  */
 export function createRoutingCompiler(options: RoutingOptions): RoutingCompiler {
   const families = options.families ?? [4];

@@ -142,7 +142,18 @@ function external(
 /**
  * The BGP configuration of a node, from Node objects and flags.
  * @example
- * const { asn, routerId, peers, issues } = peers({ node: 'worker-1', nodes, options: { clusterAsn: 64512 } });
+ * ```ts
+ * import { project } from 'kube-router-sdk/informers';
+ * import { peers } from 'kube-router-sdk/routing';
+ * import { buildNode } from 'kube-router-sdk/testing';
+ *
+ * const nodes = ['192.168.1.11', '192.168.1.12'].flatMap((address, n) => {
+ *   const { object } = project('Node', buildNode(`worker-${n + 1}`, { addresses: [address] }));
+ *   return object === undefined ? [] : [object];
+ * });
+ * const config = peers({ node: 'worker-1', nodes, options: { clusterAsn: 64512 } });
+ * console.log(config.peers.map(({ name, address, asn }) => `${name}: ${address} AS ${asn}`).join()); // node worker-2: 192.168.1.12 AS 64512
+ * ```
  */
 export function peers(input: PeersInput): BgpNodeConfig {
   const options = input.options ?? {};

@@ -91,6 +91,21 @@ export interface ApiServer extends AsyncDisposable {
 /**
  * Starts a test API server.
  * @throws Error when the port is taken or a manifest cannot be read.
+ * @example
+ * ```ts
+ * import { firstValueFrom, filter } from 'rxjs';
+ * import { createApiSource, createConnection, createInformers } from 'kube-router-sdk/informers';
+ * import { buildPod, createApiServer } from 'kube-router-sdk/testing';
+ *
+ * const server = await createApiServer();
+ * server.apply(buildPod('shop/web-1', { ips: ['10.1.1.2'] }));
+ * const connection = createConnection({ settings: () => ({ server: server.url }) });
+ * const informers = createInformers({ source: createApiSource({ connection }), kinds: ['Pod'] });
+ * const { items } = await firstValueFrom(informers.pods.snapshot$.pipe(filter(({ synced }) => synced)));
+ * console.log([...items.keys()].join()); // shop/web-1
+ * await informers.close();
+ * await server.close();
+ * ```
  */
 export async function createApiServer(options: ApiServerOptions = {}): Promise<ApiServer> {
   const types = [...BUILT_IN, ...(options.resources ?? [])];
