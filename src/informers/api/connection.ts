@@ -6,11 +6,12 @@
  */
 import { createHash } from 'node:crypto';
 import type http from 'node:http';
+import type https from 'node:https';
 import { SdkError } from '../../net/errors.ts';
 
 // Asked for when first needed: an import of node:http makes Node load its WebSocket as well, a third of what this package costs.
 const nodeHttp = (): typeof http => process.getBuiltinModule('node:http');
-const nodeHttps = (): typeof import('node:https') => process.getBuiltinModule('node:https');
+const nodeHttps = (): typeof https => process.getBuiltinModule('node:https');
 
 /** Where an API server is and as whom to speak to it. */
 export interface ConnectionSettings {
