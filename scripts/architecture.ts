@@ -55,7 +55,9 @@ function readImports(): Map<string, Set<string>> {
     for (const file of sources(join(root, base))) {
       const from = boxOf(file);
       if (from === undefined) continue;
-      for (const [, specifier = ''] of readFileSync(file, 'utf8').matchAll(/\bfrom '([^']+)'|\bimport\('([^']+)'\)/g)) {
+      // without comments: their examples import as well
+      const code = readFileSync(file, 'utf8').replaceAll(/\/\*\*[\s\S]*?\*\//g, '');
+      for (const [, specifier = ''] of code.matchAll(/\bfrom '([^']+)'|\bimport\('([^']+)'\)/g)) {
         const to = specifier.startsWith('.')
           ? boxOf(join(file, '..', specifier))
           : /^kube-router-sdk\/(\w+)$/.exec(specifier)?.[1];

@@ -50,6 +50,25 @@ describe('npm pack', () => {
     }
   });
 
+  it('says its licence, its engines and that it is published with provenance', () => {
+    const { license, engines, sideEffects, publishConfig } = manifest as unknown as Record<string, unknown>;
+    expect({ license, engines, sideEffects, publishConfig }).toEqual({
+      license: 'Apache-2.0',
+      engines: { node: '>=22.19' },
+      sideEffects: false,
+      publishConfig: { access: 'public', provenance: true },
+    });
+  });
+
+  it('is clean by attw, for users of Node and of bundlers', async () => {
+    const attw = join(root, 'node_modules/@arethetypeswrong/cli/dist/index.js');
+    const packed = join(folder, 'kube-router-sdk.tgz');
+    await exec('tar', ['-czf', packed, '-C', folder, 'package']);
+    // a problem ends it with 1, which rejects
+    const { stdout } = await exec(node, [attw, packed, '--profile', 'esm-only', '--format', 'ascii', '--no-emoji']);
+    expect(stdout.match(/node16 \(from ESM\): OK \(ESM\)/g)).toHaveLength(subpaths.length + 1);
+  });
+
   it('is clean by publint', async () => {
     const { messages, pkg } = await publint({ pkgDir: join(folder, 'package'), pack: false, strict: true });
     expect(messages.map((message) => formatMessage(message, pkg))).toEqual([]);
@@ -75,14 +94,54 @@ describe('the exports map', () => {
 });
 
 describe('importing', () => {
-  it('the root loads neither client-node nor execa', async () => {
+  it('the root loads neither client-node nor execa, nor an HTTP client, nor the YAML parser of manifests', async () => {
     const script = `
       import { registerHooks } from 'node:module';
       const seen = [];
       registerHooks({ resolve(s, c, next) { const r = next(s, c); seen.push(r.url); return r; } });
       await import('kube-router-sdk');
-      console.log(JSON.stringify(seen.filter((url) => /@kubernetes|execa|protobufjs|grpc/.test(url))));`;
+      console.log(JSON.stringify(seen.filter((url) => /@kubernetes|execa|protobufjs|grpc|node:https?$/.test(url))));`;
     const { stdout } = await exec(node, ['--input-type=module', '-e', script], { cwd: root });
     expect(JSON.parse(stdout)).toEqual([]);
+  });
+
+  it('does nothing: no output, no timer, no socket, no change of globals or of the environment', async () => {
+    const script = `
+      const before = [Object.getOwnPropertyNames(globalThis), process.eventNames(), JSON.stringify(process.env)].map(String);
+      await import('kube-router-sdk'); await import('kube-router-sdk/testing');
+      const after = [Object.getOwnPropertyNames(globalThis), process.eventNames(), JSON.stringify(process.env)].map(String);
+      const active = process.getActiveResourcesInfo().filter((one) => !/^(FSReq|CloseReq|PipeWrap|TTYWrap)/.test(one));
+      console.log(JSON.stringify([before.map((one, n) => one === after[n]), active]));`;
+    const { stdout, stderr } = await exec(node, ['--input-type=module', '-e', script], { cwd: root });
+    expect(JSON.parse(stdout)).toEqual([[true, true, true], []]);
+    expect(stderr).toBe('');
+  });
+
+  // The budget is 120 ms and 25 MB on an idle machine where Node itself starts in 40 ms; stated as a multiple of that start,
+  // measured in turns and as the least of several, it holds on a busy machine as well.
+  it.each([
+    ['kube-router-sdk', 3, 25],
+    ['kube-router-sdk/net', 1, 10],
+    ['kube-router-sdk/ipvs', 1.5, 15],
+    ['kube-router-sdk/firewall', 1.5, 15],
+    ['kube-router-sdk/ingress', 1.5, 15],
+  ])('%s costs at most %d times the start of Node, and %d MB', async (name, times, megabytes) => {
+    const cost = async (specifier: string): Promise<[number, number]> => {
+      const script = `await import('${specifier}'); const u = process.resourceUsage();
+        console.log((u.userCPUTime + u.systemCPUTime) / 1000, process.memoryUsage().rss / 1e6);`;
+      const { stdout } = await exec(node, ['--input-type=module', '-e', script], { cwd: root });
+      const [ms = NaN, mb = NaN] = stdout.trim().split(' ').map(Number);
+      return [ms, mb];
+    };
+    const [bare, loaded]: [number, number][][] = [[], []];
+    for (let turn = 0; turn < 5; turn++) {
+      bare?.push(await cost('node:path'));
+      loaded?.push(await cost(name));
+    }
+    const least = (list: [number, number][] | undefined, part: 0 | 1): number =>
+      Math.min(...(list ?? []).map((one) => one[part]));
+    const start = least(bare, 0);
+    expect((least(loaded, 0) - start) / start).toBeLessThan(times);
+    expect(least(loaded, 1) - least(bare, 1)).toBeLessThan(megabytes);
   });
 });
