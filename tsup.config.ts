@@ -12,7 +12,7 @@ export default defineConfig({
     ['bgp/bfd-worker', 'src/bgp/bfd/worker.ts'],
     ...subpaths.map((name) => [`${name}/index`, `src/${name}/index.ts`]),
   ]),
-  // rxjs is a peer for its types; the few functions of it that we use are carried along (ADR 6)
+  // rxjs is a peer for its types; the few functions of it that we use are carried along (ADR 10)
   noExternal: ['rxjs'],
   esbuildOptions(options) {
     // its modules, not the CommonJS that Node would be given: what is not used is left out
