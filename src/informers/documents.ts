@@ -84,6 +84,8 @@ function readPiece(piece: Piece, file: string, objects: ManifestObject[], issues
       lineCounter: counter,
       prettyErrors: false,
       maxAliasCount: 100,
+      // what is odd but readable is no concern of whoever reads standard error
+      logLevel: 'error',
     } as never);
     return (tree = { document, counter });
   };
@@ -93,7 +95,9 @@ function readPiece(piece: Piece, file: string, objects: ManifestObject[], issues
   };
   const locate: Locate = (path) => at(offsetOf(parse().document, path));
 
-  if (quick !== undefined) return readValue(quick.value, '', file, locate, objects, issues);
+  const start = `${file}:${piece.line + 1}:1`;
+
+  if (quick !== undefined) return readValue(quick.value, '', file, locate, start, objects, issues);
   const { document } = parse();
   let value: unknown;
   let problem = document.errors[0] as { message: string; pos: [number, number] } | undefined;
@@ -102,8 +106,9 @@ function readPiece(piece: Piece, file: string, objects: ManifestObject[], issues
   } catch (error) {
     problem ??= { message: error instanceof Error ? error.message : String(error), pos: [0, 0] };
   }
-  if (problem === undefined) return readValue(value, '', file, locate, objects, issues);
-  const reason = `is not valid YAML: ${problem.message.split('\n')[0]}; the document is ignored`;
+  if (problem === undefined) return readValue(value, '', file, locate, start, objects, issues);
+  const language = file.endsWith('.json') ? 'JSON' : 'YAML';
+  const reason = `is not valid ${language}: ${problem.message.split('\n')[0]}; the document is ignored`;
   const source = at(problem.pos[0]);
   const known = identityOf(value);
   if (known === undefined) issues.push({ object: `Manifest ${file}`, field: '', reason, source });
@@ -134,6 +139,7 @@ function readValue(
   path: string,
   file: string,
   locate: Locate,
+  start: string,
   objects: ManifestObject[],
   issues: Issue[],
 ): void {
@@ -152,7 +158,7 @@ function readValue(
     value['items'].forEach((item: unknown, index) => {
       // The API's typed lists leave kind and version to the list.
       const full = isRecord(item) && own !== '' ? { kind: own, apiVersion, ...item } : item;
-      readValue(full, join(path, `items[${index}]`), file, locate, objects, issues);
+      readValue(full, join(path, `items[${index}]`), file, locate, start, objects, issues);
     });
     return;
   }
@@ -174,7 +180,8 @@ function readValue(
       ...identity,
       ...(object === undefined ? {} : { object }),
       issues: placed,
-      source: placed.length === 0 ? file : locate(path),
+      // without an issue nobody asks for more than where its document begins, which costs no parsing
+      source: placed.length === 0 ? start : locate(path),
     });
 }
 
