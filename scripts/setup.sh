@@ -35,6 +35,8 @@ if [ -n "$missing" ]; then
   $as apt-get update -qq && $as $install || { echo "Installing failed; see above."; exit 2; }
 fi
 
+command -v npm >/dev/null 2>&1 || { echo 'npm is missing: install Node.js 20 or later, with npm.'; exit 2; }
+
 # The lock file is newer than what is installed: install anew.
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   echo 'npm ci'

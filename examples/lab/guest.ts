@@ -3,7 +3,16 @@
  * machine's file system through an overlay, so that nothing it writes reaches the machine. Needs no privileges.
  */
 import { spawn, type StdioOptions } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -63,7 +72,11 @@ export async function runGuest(options: GuestOptions): Promise<GuestResult> {
       `GUEST_CWD=${options.cwd}`,
     ],
     // a group of its own: the kernel's helper processes end with it
-    { stdio, detached: options.stdio === 'pipe', env: { ...process.env, TMPDIR: tmpdir() } },
+    {
+      stdio,
+      detached: options.stdio === 'pipe',
+      env: { ...process.env, TMPDIR: memoryFolder(options.memoryMb ?? 2048) },
+    },
   );
   const endAll = (): void => {
     try {
@@ -111,6 +124,26 @@ export async function runGuest(options: GuestOptions): Promise<GuestResult> {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, endAll);
     process.off('exit', endAll);
     rmSync(share, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Where the guest's memory lies, as a file that is mapped: in /dev/shm where it has room and may be executed from (user-mode Linux maps
+ * code from it), else in the folder for temporary files, whose disk then writes along.
+ */
+function memoryFolder(megabytes: number): string {
+  const mount = readFileSync('/proc/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' '))
+    .find(([, folder]) => folder === '/dev/shm');
+  if (process.env['TMPDIR'] !== undefined || mount === undefined || mount[3]?.split(',').includes('noexec'))
+    return tmpdir();
+  try {
+    accessSync('/dev/shm', constants.W_OK);
+    const { bavail, bsize } = statfsSync('/dev/shm');
+    return bavail * bsize > megabytes * 1.1 * 2 ** 20 ? '/dev/shm' : tmpdir();
+  } catch {
+    return tmpdir();
   }
 }
 
