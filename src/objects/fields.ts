@@ -19,16 +19,18 @@ export interface Report {
   readonly issues: Issue[];
 }
 
-/** Notes one thing wrong. */
+/** Notes one thing wrong; a field's name may come from the object itself. */
 export function note(report: Report, field: string, reason: string): void {
-  report.issues.push({ object: report.object, field, reason });
+  report.issues.push({ object: report.object, field: printable(field), reason });
 }
+
+/** Text on one line, without what a terminal would take for a command. */
+const printable = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
 
 /** A value as people should see it in an issue: short, on one line, without control characters. */
 export function show(value: unknown): string {
   const text = (JSON.stringify(value) as string | undefined) ?? String(value);
-
-  const line = text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
+  const line = printable(text);
   return line.length > 80 ? `${line.slice(0, 77)}...` : line;
 }
 
