@@ -44,6 +44,8 @@ const proofs: Readonly<Record<string, () => readonly Step[]>> = {
     tests('services, endpoints, schedulers', 'src/ipvs/**/*.test.ts'),
     tests('pods found through containerd', 'test/netns/ipvs*.test.ts'),
     tests('packets in user-mode Linux', 'test/kernel/ipvs*.test.ts'),
+    tests('the built agent', 'test/proof/ipvs*.test.ts'),
+    script('speed', 'bench/run.ts', 'ipvs'),
   ],
   firewall: () => [
     tests('evaluator, compiler, renderers', 'src/firewall/**/*.test.ts'),
