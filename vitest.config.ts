@@ -16,6 +16,7 @@ const proofOnly = process.env['PROOF']
       'test/kernel/ipvs-dsr.test.ts',
       'test/netns/ipvs-cri.test.ts',
       'test/kernel/routing-overlay.test.ts',
+      'test/kernel/routing-ingress.test.ts',
       'test/netns/firewall-coexistence.test.ts',
       'test/netns/routing.test.ts',
       'test/netns/routing-heal.test.ts',

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sets up everything a make target needs: npm packages, the build, and the Debian packages named as arguments' groups.
-# Usage: scripts/setup.sh [lab] [peers] [browser] [image]
+# Usage: scripts/setup.sh [lab] [peers] [qemu] [browser] [image]
 # What is missing is listed before it is installed; without root or sudo the one command to run is printed, exit 2.
 set -eu
 cd "$(dirname "$0")/.."
@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 # group: package:proof, where proof is a program or file that shows that it is there
 lab='iptables:iptables ipset:ipset ipvsadm:ipvsadm conntrack:conntrack nftables:nft iproute2:ip iputils-ping:ping kmod:modprobe user-mode-linux:linux.uml frr:/usr/lib/frr/bgpd kubernetes-client:kubectl containernetworking-plugins:/usr/lib/cni/bridge tcpdump:tcpdump containerd:containerd runc:runc busybox-static:busybox'
 peers='frr:/usr/lib/frr/bgpd bird2:bird gobgpd:gobgpd exabgp:exabgp tshark:tshark'
+qemu='qemu-system-x86:qemu-system-x86_64 busybox-static:/bin/busybox cpio:cpio wireguard-tools:wg iperf3:iperf3 socat:socat python3-minimal:python3'
 browser='chromium:chromium'
 image='debootstrap:debootstrap'
 

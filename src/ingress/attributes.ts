@@ -4,6 +4,8 @@
  */
 import { formatAddress, tryParseAddress } from '../net/address.ts';
 import type { AdvertisementAttributes, Issue } from '../net/values.ts';
+import { annotation, annotationList, complain, readCommunity, readInteger } from '../objects/annotations.ts';
+import type { AnnotationReader } from '../objects/annotations.ts';
 import type { ServiceObject } from '../objects/types.ts';
 import { serviceAnnotations } from './model.ts';
 
@@ -15,33 +17,7 @@ export interface RequestedAttributes {
 }
 
 const U32 = 4294967295;
-
-function integer(text: string, max: number): number | undefined {
-  if (!/^(0|[1-9]\d{0,9})$/.test(text)) return undefined;
-  const value = Number(text);
-  return value <= max ? value : undefined;
-}
-
-const WELL_KNOWN = new Set([
-  'no-export',
-  'no-advertise',
-  'no-export-subconfed',
-  'nopeer',
-  'graceful-shutdown',
-  'accept-own',
-  'llgr-stale',
-  'no-llgr',
-  'blackhole',
-]);
-
-/** Standard community (RFC 1997): `ASN:value`, a 32-bit number, or a well-known name. */
-function standard(text: string): string | undefined {
-  if (WELL_KNOWN.has(text.toLowerCase())) return text.toLowerCase();
-  const whole = integer(text, U32);
-  if (whole !== undefined) return `${Math.floor(whole / 65536)}:${whole % 65536}`;
-  const parts = text.split(':').map((part) => integer(part, 65535));
-  return parts.length === 2 && !parts.includes(undefined) ? parts.join(':') : undefined;
-}
+const integer = (text: string, max: number): number | undefined => readInteger(text, 0, max);
 
 /** Large community (RFC 8092): three 32-bit numbers. */
 function large(text: string): string | undefined {
@@ -75,44 +51,30 @@ function prepend(text: string): AdvertisementAttributes['prepend'] | undefined {
 /** Reads the BGP annotations of a Service. */
 export function requestedAttributes(service: ServiceObject): RequestedAttributes {
   const issues: Issue[] = [];
-  const complain = (key: string, reason: string): void => {
-    issues.push({
-      object: `Service ${service.namespace}/${service.name}`,
-      field: `metadata.annotations["${key}"]`,
-      reason,
-    });
-  };
-  const text = (key: string): string | undefined => {
-    const value = service.annotations[key]?.trim();
-    return value === '' ? undefined : value;
-  };
-  const list = (key: string, read: (text: string) => string | undefined, what: string): readonly string[] => {
-    const found = new Set<string>();
-    for (const part of (text(key) ?? '').split(',')) {
-      const one = part.trim();
-      if (one === '') continue;
-      const value = read(one);
-      if (value === undefined) complain(key, `"${one}" is no ${what}; it was left out`);
-      else found.add(value);
-    }
-    return [...found].sort();
-  };
+  const object = `Service ${service.namespace}/${service.name}`;
+  const reader: AnnotationReader = { object, annotations: service.annotations, issues };
+  const list = (key: string, read: (text: string) => string | undefined, what: string): readonly string[] =>
+    annotationList(reader, key, read, what).toSorted();
   const number = (key: string): number | undefined => {
-    const value = text(key);
+    const value = annotation(reader, key);
     if (value === undefined) return undefined;
     const read = integer(value, U32);
-    if (read === undefined) complain(key, `"${value}" is no number from 0 to 4294967295; it was left out`);
+    if (read === undefined) complain(reader, key, `"${value}" is no number from 0 to 4294967295; it was left out`);
     return read;
   };
-  const communities = list(serviceAnnotations.communities, standard, 'community');
+  const communities = list(serviceAnnotations.communities, readCommunity, 'community');
   const largeCommunities = list(serviceAnnotations.largeCommunities, large, 'large community');
   const extendedCommunities = list(serviceAnnotations.extendedCommunities, extended, 'extended community');
   const localPreference = number(serviceAnnotations.localPreference);
   const med = number(serviceAnnotations.med);
-  const times = text(serviceAnnotations.pathPrepend);
+  const times = annotation(reader, serviceAnnotations.pathPrepend);
   const path = times === undefined ? undefined : prepend(times);
   if (times !== undefined && path === undefined) {
-    complain(serviceAnnotations.pathPrepend, `"${times}" is neither a count up to 32 nor "ASN:count"; it was left out`);
+    complain(
+      reader,
+      serviceAnnotations.pathPrepend,
+      `"${times}" is neither a count up to 32 nor "ASN:count"; it was left out`,
+    );
   }
   const nextHops = list(
     serviceAnnotations.nextHop,

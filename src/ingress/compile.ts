@@ -26,6 +26,8 @@ interface Claim {
   readonly kind: VirtualIp['kind'];
   readonly announce: boolean;
   readonly reason: string;
+  /** Traffic policy Local: only nodes with endpoints may draw its traffic. */
+  readonly local: boolean;
   readonly requested: RequestedAttributes;
 }
 
@@ -110,7 +112,11 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
   let self: NodeObject | undefined;
   let shuttingDown = false;
   let away: string | undefined;
-  let output: IngressOutput = { virtualIps: [], advertisements: [], issues: [], changed: false };
+  const everywhere = ({ prefix }: Advertisement): boolean => {
+    const held = claims.get(prefix.slice(0, prefix.lastIndexOf('/')));
+    return held !== undefined && [...held.values()].every((claim) => !claim.announce || !claim.local);
+  };
+  let output: IngressOutput = { virtualIps: [], advertisements: [], issues: [], changed: false, everywhere };
 
   /** The lists for people are made when they are read: an event must not cost a walk over every address. */
   const view = (advertisements: readonly Advertisement[], changed: boolean): IngressOutput => {
@@ -118,6 +124,7 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
     return {
       advertisements,
       changed,
+      everywhere,
       get virtualIps() {
         return (listed ??= sortedAddresses(vips.keys()).flatMap((address) => vips.get(address) ?? []));
       },
@@ -187,7 +194,7 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
       if (!families.includes(familyOf(address))) return;
       const before = out.get(address);
       if (before === undefined || (announce && !before.announce))
-        out.set(address, { kind, announce, reason, requested });
+        out.set(address, { kind, announce, reason, local: policy(kind) === 'Local', requested });
     };
     const external = (
       list: readonly string[],

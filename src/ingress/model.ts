@@ -83,4 +83,9 @@ export interface IngressOutput {
   readonly issues: readonly Issue[];
   /** Whether `advertisements` differs from the output before. */
   readonly changed: boolean;
+  /**
+   * Whether every node may draw the traffic of one of these advertisements: traffic policy Cluster for all Services that announce it.
+   * What {@link aggregate} asks before it lets a wider prefix speak for an address.
+   */
+  readonly everywhere: (advertisement: Advertisement) => boolean;
 }

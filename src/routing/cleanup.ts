@@ -2,11 +2,13 @@
  * The inverse of everything that pod networking applied, without a running agent: from the ownership record and what the kernel holds now.
  * Only what the record names is removed; a bridge on which pods still hang and a value that someone else has changed are kept and named.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { createSysctl } from '../kernel/sysctl.ts';
 import type { RestoreResult } from '../kernel/sysctl.ts';
 import type { ApplyFailure, Runner } from '../kernel/types.ts';
 import { jsonList } from './parse/state.ts';
 import { planRemoval } from './plan.ts';
+import type { RoutingPlan } from './plan.ts';
 import { render } from './render.ts';
 import { createRoutingTarget, observeRouting } from './target.ts';
 import type { RoutingTargetOptions } from './target.ts';
@@ -40,6 +42,33 @@ async function portsOf(runner: Runner, bridge: string, signal: AbortSignal): Pro
   return exitCode === 0 ? jsonList(stdout, 'ip link').length : 0;
 }
 
+/** Milliseconds before another try, each time twice as long. */
+const FIRST_WAIT_MS = 100;
+const TRIES = 5;
+
+/**
+ * Applies a removal until nothing of it is left. What fails at first often goes a moment later: the lock of iptables-legacy is another
+ * tool's, or an ipset counts as used until the kernel has freed the nft rule that named it (nf_tables frees rules in a worker).
+ * A cleanup has no next pass, so it waits here.
+ */
+async function removeAll(
+  options: CleanupOptions,
+  wanted: RoutingPlan,
+  signal: AbortSignal,
+): Promise<readonly ApplyFailure[]> {
+  let plan = wanted;
+  for (let attempt = 1; ; attempt++) {
+    const { failures } = await createRoutingTarget(options).apply(plan, signal);
+    if (failures.length === 0 || attempt === TRIES) return failures;
+    await delay(FIRST_WAIT_MS * 2 ** (attempt - 1), undefined, { signal });
+    // What a failed command took away all the same is not asked for again.
+    const now = await observeRouting(options, signal);
+    const left = failures.map(({ item }) => item).filter((key) => now.items.has(key));
+    if (left.length === 0) return [];
+    plan = planRemoval(now, left);
+  }
+}
+
 /** Removes what is ours and gives back what was there before. */
 export async function cleanupRouting(options: CleanupOptions): Promise<CleanupReport> {
   const signal = options.signal ?? new AbortController().signal;
@@ -63,7 +92,7 @@ export async function cleanupRouting(options: CleanupOptions): Promise<CleanupRe
     const restored = await sysctl.restore({ dryRun: true, signal });
     return { removed: keys, kept, restored, failures: [], text: render(plan, options) };
   }
-  const { failures } = await createRoutingTarget(options).apply(plan, signal);
+  const failures = await removeAll(options, plan, signal);
   const restored = await sysctl.restore({ signal });
   const failed = new Set(failures.map((one) => one.item));
   // What is on record and was not found is gone already.

@@ -2,13 +2,13 @@
  * Runs inside the guest kernel: three nodes on two subnets behind a router, a pod on each, and for every encapsulation and family what
  * gets through between them. Each finding is one JSON line on standard output; the test outside judges.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createRunner } from '../../src/kernel/runner.ts';
 import { canonicalAddress, formatAddress, tryParseAddress } from '../../src/net/address.ts';
 import { canonicalPrefix } from '../../src/net/prefix.ts';
+import type { Runner } from '../../src/kernel/types.ts';
 import type { Family } from '../../src/net/values.ts';
 import type { NodeObject } from '../../src/objects/types.ts';
 import type { RoutingOptions } from '../../src/routing/index.ts';
@@ -19,14 +19,13 @@ import {
   plan,
   readUnderlay,
 } from '../../src/routing/index.ts';
+import { sh, shellRunner } from '../support/ipvs-shell.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'probe-'));
 const wantedCases = (process.argv[2] ?? '').split(',');
 const started = performance.now();
 const timing = (what: string): void =>
   void process.stderr.write(`${Math.round(performance.now() - started)} ${what}\n`);
-const sh = (text: string): string =>
-  execFileSync('/bin/sh', ['-c', text], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 const say = (row: Record<string, unknown>): void => void process.stdout.write(`${JSON.stringify(row)}\n`);
 
 interface Machine {
@@ -34,12 +33,27 @@ interface Machine {
   readonly addresses: Readonly<Record<Family, string>>;
   readonly pod: Readonly<Record<Family, string>>;
   readonly object: NodeObject;
+  /** File with its WireGuard private key. */
+  readonly keyFile: string;
 }
 
-const machine = (index: number, subnet: number): Machine => {
+const shell = shellRunner();
+/** Commands in one machine's namespace, by a shell that is kept open: a fork of Node is what costs most in these guests. */
+const runnerIn = (name: string): Runner => ({
+  run: (command, options) => shell.run({ netns: `/run/netns/${name}`, ...command }, options),
+});
+
+const machine = async (index: number, subnet: number): Promise<Machine> => {
   const addresses = { 4: `10.0.${subnet}.${index}`, 6: canonicalAddress(`fd00:0:0:${subnet}::${index}`) };
+  const keyFile = join(scratch, `n${index}.key`);
+  const annotations: Record<string, string> = {};
+  if (wantedCases.some((name) => name.startsWith('wireguard'))) {
+    const made = await sh(`umask 077; wg genkey | tee ${keyFile} | wg pubkey`);
+    annotations['kube-router.io/wireguard.public-key'] = made.trim();
+  }
   return {
     name: `n${index}`,
+    keyFile,
     addresses,
     pod: { 4: `10.244.${index}.2`, 6: canonicalAddress(`fd44:0:0:${index}::2`) },
     object: {
@@ -48,7 +62,7 @@ const machine = (index: number, subnet: number): Machine => {
       name: `n${index}`,
       uid: `n${index}`,
       labels: {},
-      annotations: {},
+      annotations,
       addresses: [4, 6].map((family) => ({ type: 'InternalIP', address: addresses[family as Family] })),
       podCIDRs: [`10.244.${index}.0/24`, canonicalPrefix(`fd44:0:0:${index}::/64`)],
       unschedulable: false,
@@ -57,41 +71,41 @@ const machine = (index: number, subnet: number): Machine => {
     },
   };
 };
-const machines = [machine(1, 0), machine(2, 0), machine(3, 1)];
+const machines = [await machine(1, 0), await machine(2, 0), await machine(3, 1)];
 const [n1, n2, n3] = machines as [Machine, Machine, Machine];
 
-function build(): void {
-  sh('ip netns add r; ip -n r link set lo up');
-  sh('ip netns exec r sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1');
+async function build(): Promise<void> {
+  await sh('ip netns add r; ip -n r link set lo up');
+  await sh('ip netns exec r sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1');
   for (const subnet of [0, 1]) {
-    sh(`ip -n r link add lan${subnet} type bridge; ip -n r link set lan${subnet} up`);
-    sh(
+    await sh(`ip -n r link add lan${subnet} type bridge; ip -n r link set lan${subnet} up`);
+    await sh(
       `ip -n r addr add 10.0.${subnet}.254/24 dev lan${subnet}; ip -n r -6 addr add fd00:0:0:${subnet}::fe/64 dev lan${subnet} nodad`,
     );
   }
   for (const { name, addresses, pod } of machines) {
     const subnet = addresses[4].split('.')[2];
-    sh(`ip netns add ${name}; ip -n ${name} link set lo up`);
-    sh(`ip link add eth0 netns ${name} type veth peer name v${name} netns r`);
-    sh(`ip -n r link set v${name} master lan${subnet} up; ip -n ${name} link set eth0 up`);
-    sh(
+    await sh(`ip netns add ${name}; ip -n ${name} link set lo up`);
+    await sh(`ip link add eth0 netns ${name} type veth peer name v${name} netns r`);
+    await sh(`ip -n r link set v${name} master lan${subnet} up; ip -n ${name} link set eth0 up`);
+    await sh(
       `ip -n ${name} addr add ${addresses[4]}/24 dev eth0; ip -n ${name} -6 addr add ${addresses[6]}/64 dev eth0 nodad`,
     );
-    sh(
+    await sh(
       `ip -n ${name} route add default via 10.0.${subnet}.254; ip -n ${name} -6 route add default via fd00:0:0:${subnet}::fe`,
     );
     // What a CNI plugin does: a pod's own namespace on the bridge, the bridge as its gateway.
     const index = name.slice(1);
-    sh(`ip netns add p${index}; ip -n p${index} link set lo up`);
-    sh(`ip -n ${name} link add kube-bridge type bridge; ip -n ${name} link set kube-bridge up`);
-    sh(
+    await sh(`ip netns add p${index}; ip -n p${index} link set lo up`);
+    await sh(`ip -n ${name} link add kube-bridge type bridge; ip -n ${name} link set kube-bridge up`);
+    await sh(
       `ip link add eth0 netns p${index} type veth peer name pod netns ${name}; ip -n ${name} link set pod master kube-bridge up; ip -n p${index} link set eth0 up`,
     );
-    sh(
+    await sh(
       `ip -n ${name} addr add 10.244.${index}.1/24 dev kube-bridge; ip -n ${name} -6 addr add fd44:0:0:${index}::1/64 dev kube-bridge nodad`,
     );
-    sh(`ip -n p${index} addr add ${pod[4]}/24 dev eth0; ip -n p${index} -6 addr add ${pod[6]}/64 dev eth0 nodad`);
-    sh(
+    await sh(`ip -n p${index} addr add ${pod[4]}/24 dev eth0; ip -n p${index} -6 addr add ${pod[6]}/64 dev eth0 nodad`);
+    await sh(
       `ip -n p${index} route add default via 10.244.${index}.1; ip -n p${index} -6 route add default via fd44:0:0:${index}::1`,
     );
     for (const where of [name, `p${index}`]) {
@@ -111,7 +125,7 @@ function build(): void {
   // Where nothing is encapsulated the router has to know the pods of both subnets, as it would by BGP.
   for (const { name, addresses } of machines) {
     const index = name.slice(1);
-    sh(
+    await sh(
       `ip -n r route add 10.244.${index}.0/24 via ${addresses[4]}; ip -n r -6 route add fd44:0:0:${index}::/64 via ${addresses[6]}`,
     );
   }
@@ -120,26 +134,38 @@ function build(): void {
 async function wire(options: Partial<RoutingOptions>, families: readonly Family[]): Promise<number> {
   let mtu = 0;
   const signal = new AbortController().signal;
+  // What BGP would have told: every node's pods by that node's address.
+  const learned = machines.map(({ name, addresses, object }) => ({
+    name,
+    routes: object.podCIDRs.map((prefix) => ({ prefix, nextHops: [{ via: addresses[prefix.includes(':') ? 6 : 4] }] })),
+  }));
   for (const one of machines) {
-    const runner = createRunner({ netns: `/run/netns/${one.name}` });
+    const runner = runnerIn(one.name);
     const underlay = await readUnderlay({ runner, node: one.object });
     if (underlay === undefined) throw new Error(`${one.name} has no underlay`);
     const compiler = createRoutingCompiler({ node: one.name, families, source: 'nodes', ...options });
-    const out = compiler.update({ underlay, nodes: machines.map(({ object }) => ({ key: object.name, object })) });
-    const target = createRoutingTarget({ runner, families });
+    const out = compiler.update({
+      underlay,
+      nodes: machines.map(({ object }) => ({ key: object.name, object })),
+      learned: {
+        changed: learned.filter(({ name }) => name !== one.name).flatMap(({ routes }) => routes),
+        removed: [],
+      },
+    });
+    const target = createRoutingTarget({ runner, families, wireguardKeyFile: one.keyFile });
     const applied = await target.apply(target.plan(out.state, await target.observe(signal), { prune: true }), signal);
     for (const failure of applied.failures)
       say({ failure: failure.item, on: one.name, because: failure.error.message });
     const left = plan(out.state, await target.observe(signal), { prune: true }).changes;
     if (left.length > 0) say({ left: left.map((change) => `${change.verb} ${change.key}`), on: one.name });
     mtu = out.mtu ?? 0;
-    sh(`ip -n p${one.name.slice(1)} link set eth0 mtu ${mtu}; ip -n ${one.name} link set pod mtu ${mtu}`);
+    await sh(`ip -n p${one.name.slice(1)} link set eth0 mtu ${mtu}; ip -n ${one.name} link set pod mtu ${mtu}`);
   }
   return mtu;
 }
 
 /** Everything asked of one way at once, since most answers are waited for: a fork here costs more than a packet. */
-function probe(from: Machine, to: Machine, family: Family, mtu: number): Record<string, unknown> {
+async function probe(from: Machine, to: Machine, family: Family, mtu: number): Promise<Record<string, unknown>> {
   const [source, target] = [from.pod[family], to.pod[family]];
   const pod = `p${from.name.slice(1)}`;
   const header = family === 4 ? 28 : 48;
@@ -158,7 +184,7 @@ function probe(from: Machine, to: Machine, family: Family, mtu: number): Record<
     podToNode: tcp(pod, to.addresses[family]),
   };
   const parts = Object.entries(asked).map(([name, command]) => `( ${command} ) > ${scratch}/${name} &`);
-  sh(`${parts.join('\n')}\nwait`);
+  await sh(`${parts.join('\n')}\nwait`);
   const answers: Record<string, unknown> = {};
   for (const name of Object.keys(asked)) {
     const text = readFileSync(`${scratch}/${name}`, 'utf8').trim();
@@ -174,23 +200,51 @@ function probe(from: Machine, to: Machine, family: Family, mtu: number): Record<
 }
 
 /** Whether packets to the other node's pod leave in an outer header. */
-function encapsulated(from: Machine, to: Machine, family: Family): boolean {
-  return / dev (tun-|kr-)/.test(sh(`ip -n ${from.name} -${family} route get ${to.pod[family]}`));
+async function encapsulated(from: Machine, to: Machine, family: Family): Promise<boolean> {
+  return / dev (tun-|kr-)/.test(await sh(`ip -n ${from.name} -${family} route get ${to.pod[family]}`));
 }
 
-build();
+await build();
 await new Promise((resolve) => setTimeout(resolve, 1500));
 timing('built');
-say({ kernel: sh('uname -r').trim() });
+say({ kernel: (await sh('uname -r')).trim() });
+
+/** Megabits per second and processor time (both ends, percent of one processor) from pod to pod in another subnet, by iperf3. */
+async function bench(name: string, seconds: number): Promise<void> {
+  const { end } = JSON.parse(
+    await sh(
+      `ip netns exec p3 iperf3 -s -1 -D -B ${n3.pod[4]}; sleep 0.5; ip netns exec p1 iperf3 -c ${n3.pod[4]} -t ${seconds} -J`,
+    ),
+  ) as {
+    end: {
+      sum_received: { bits_per_second: number };
+      cpu_utilization_percent: { host_total: number; remote_total: number };
+    };
+  };
+  const { host_total: host, remote_total: remote } = end.cpu_utilization_percent;
+  say({
+    bench: name,
+    mbps: Math.round(end.sum_received.bits_per_second / 1e6),
+    cpu: Math.round(host + remote),
+  });
+}
+
 const cases: [string, Partial<RoutingOptions>][] = [
+  ['none', { source: 'bgp', overlay: 'none' }],
   ['host-gw', { overlay: 'none' }],
   ['ipip', { overlay: 'subnet', encapsulation: 'ipip' }],
   ['ipip-full', { overlay: 'full', encapsulation: 'ipip' }],
   ['vxlan', { overlay: 'subnet', encapsulation: 'vxlan' }],
   ['vxlan-full', { overlay: 'full', encapsulation: 'vxlan' }],
+  ['fou', { overlay: 'subnet', encapsulation: 'fou' }],
+  ['fou-full', { overlay: 'full', encapsulation: 'fou' }],
+  ['wireguard', { overlay: 'subnet', encapsulation: 'wireguard' }],
+  ['wireguard-full', { overlay: 'full', encapsulation: 'wireguard' }],
 ];
-for (const [name, options] of cases.filter(([name]) => wantedCases.includes(name))) {
+const benchSeconds = Number(process.argv[3] ?? 0);
+for (const [name, options] of cases) {
   for (const families of [[4], [6], [4, 6]] as const) {
+    if (!wantedCases.includes(name) && !wantedCases.includes(`${name}:${families.join('+')}`)) continue;
     const mtu = await wire(options, families);
     timing(`${name} ${families.join()} wired`);
     for (const family of families) {
@@ -205,14 +259,15 @@ for (const [name, options] of cases.filter(([name]) => wantedCases.includes(name
           family,
           where,
           mtu,
-          tunnel: encapsulated(from, to, family),
-          ...probe(from, to, family, mtu),
+          tunnel: await encapsulated(from, to, family),
+          ...(await probe(from, to, family, mtu)),
         });
       }
     }
     timing(`${name} ${families.join()} probed`);
+    if (benchSeconds > 0 && families.length === 1 && families[0] === 4) await bench(name, benchSeconds);
     for (const one of machines) {
-      const runner = createRunner({ netns: `/run/netns/${one.name}` });
+      const runner = runnerIn(one.name);
       const { failures, kept } = await cleanupRouting({ runner, families, adopt: true });
       for (const failure of failures) say({ failure: failure.item, on: one.name, because: failure.error.message });
       const strange = kept.filter(({ key }) => key !== 'link/kube-bridge');

@@ -9,7 +9,7 @@ import type { Runner } from '../../src/kernel/types.ts';
 import { render } from '../../src/ipvs/index.ts';
 import type { IpvsState, IpvsTarget } from '../../src/ipvs/index.ts';
 
-const FOLDER = '/run/krs-shell';
+const FOLDER = `/run/krs-shell-${process.pid}`;
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** A shell that runs one command after the other. */

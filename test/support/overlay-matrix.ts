@@ -12,19 +12,33 @@ export interface OverlayRow {
   readonly [check: string]: unknown;
 }
 
-/** MTU of pods over an underlay of 1,500 bytes, with an IPv4 underlay alone and with an IPv6 one: outer headers of RFC 2003, RFC 2473, RFC 7348. */
+/** MTU of pods over an underlay of 1,500 bytes, with an IPv4 underlay alone and with an IPv6 one: outer headers of RFC 2003, RFC 2473, RFC 7348, UDP with GUE, WireGuard. */
 const MTU: Readonly<Record<string, readonly [v4: number, v6: number]>> = {
+  none: [1500, 1500],
   'host-gw': [1500, 1500],
   ipip: [1480, 1460],
   'ipip-full': [1480, 1460],
   vxlan: [1450, 1430],
   'vxlan-full': [1450, 1430],
+  fou: [1468, 1448],
+  'fou-full': [1468, 1448],
+  wireguard: [1440, 1420],
+  'wireguard-full': [1440, 1420],
 };
+
+/** What iperf3 carried from pod to pod in another subnet. */
+export interface OverlayBench {
+  readonly bench: string;
+  readonly mbps: number;
+  /** Percent of one processor, both ends together. */
+  readonly cpu: number;
+}
 
 /** Reads the guest's output: rows of the matrix, and whatever else it had to say. */
 export function readOverlay(stdout: string): {
   readonly rows: readonly OverlayRow[];
   readonly kernel: string;
+  readonly benches: readonly OverlayBench[];
   readonly other: readonly unknown[];
 } {
   const all = stdout
@@ -36,7 +50,8 @@ export function readOverlay(stdout: string): {
   return {
     rows,
     kernel: typeof kernel === 'string' ? kernel : '',
-    other: all.filter((row) => !('case' in row) && !('kernel' in row)),
+    benches: all.filter((row): row is OverlayBench & Record<string, unknown> => 'bench' in row),
+    other: all.filter((row) => !('case' in row) && !('kernel' in row) && !('bench' in row)),
   };
 }
 
@@ -51,7 +66,7 @@ export function expectOverlay(rows: readonly OverlayRow[], name: string, familie
       family: row.family,
       where: row.where,
       mtu: MTU[name]?.[families === '4' ? 0 : 1],
-      tunnel: name.endsWith('-full') || (name !== 'host-gw' && row.where !== 'same subnet'),
+      tunnel: name.endsWith('-full') || (!['none', 'host-gw'].includes(name) && row.where !== 'same subnet'),
       ping: true,
       source: 'kept',
       fullMtu: true,
@@ -61,4 +76,16 @@ export function expectOverlay(rows: readonly OverlayRow[], name: string, familie
       podToNode: 'kept',
     });
   }
+}
+
+/** T16 as ratios within one run: throughput and processor time per bit against the way without encapsulation. */
+export function overlayRatios(benches: readonly OverlayBench[]): string {
+  const base = benches.find(({ bench }) => bench === 'none');
+  if (base === undefined) throw new Error('nothing to compare with: the case "none" was not measured');
+  return benches
+    .map(({ bench, mbps, cpu }) => {
+      const perBit = cpu / mbps / (base.cpu / base.mbps);
+      return `${bench.padEnd(15)} ${String(mbps).padStart(6)} Mbit/s ${(mbps / base.mbps).toFixed(2)} of none, processor per bit ${perBit.toFixed(2)}`;
+    })
+    .join('\n');
 }

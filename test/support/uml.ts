@@ -49,7 +49,16 @@ const BINARY = '/usr/bin/linux.uml';
 /** The checkout, which holds the programs that guests run. */
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 const MODULES = '/usr/lib/uml/modules';
-const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+/** A word for the shell. */
+export const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+
+/** Part of a guest's init: whatever tools write to becomes memory, so that the machine's files stay as they are. */
+export const HIDE_WRITTEN = String.raw`for d in /tmp /var/lib /var/log /var/tmp /etc/cni /etc/iproute2 /dev/shm; do
+  [ -d "$d" ] || continue
+  if [ "$d" = /etc/iproute2 ]; then mkdir -p /run/guest-iproute2; cp -a /etc/iproute2/. /run/guest-iproute2; mount --bind /run/guest-iproute2 "$d"
+  else mount -t tmpfs -o mode=1777 tmpfs "$d"; fi
+done
+`;
 
 /**
  * PID 1 of the guest. modprobe is pointed at a tree under /run by environment (for whoever calls it) and by
@@ -67,12 +76,7 @@ mkdir -p /run/uml/project
 mount --bind "$UML_PROJECT" /run/uml/project
 mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/pts /dev/shm
-for d in /tmp /var/lib /var/log /var/tmp /etc/cni /etc/iproute2 /dev/shm; do
-  [ -d "$d" ] || continue
-  if [ "$d" = /etc/iproute2 ]; then mkdir /run/uml/ipr; cp -a /etc/iproute2/. /run/uml/ipr; mount --bind /run/uml/ipr "$d"
-  else mount -t tmpfs -o mode=1777 tmpfs "$d"; fi
-done
-# a checkout below one of these folders would be hidden by the tmpfs
+${HIDE_WRITTEN}# a checkout below one of these folders would be hidden by the tmpfs
 [ -d "$UML_PROJECT" ] || { mkdir -p "$UML_PROJECT" && mount --bind /run/uml/project "$UML_PROJECT"; }
 [ -c /dev/ptmx ] && [ -d /dev/pts ] && mount -t devpts devpts /dev/pts 2>/dev/null
 [ -d /sys/fs/cgroup ] && mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null

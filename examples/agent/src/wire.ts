@@ -250,6 +250,7 @@ export async function assemble(config: Config, env: Environment, options: Assemb
         bgp = wireBgp(contextOf('bgp'), {
           vips$: ingress$.pipe(switchMap(({ advertisements$ }) => advertisements$)),
           isServiceAddress: (address) => ingress?.isServiceAddress(address) ?? false,
+          everywhere: (advertisement) => ingress?.everywhere(advertisement) ?? false,
         });
       }
       return [];

@@ -176,7 +176,7 @@ describe('compile', () => {
       'entry kube-router-pod-subnets 10.244.1.0/24',
       'entry kube-router-pod-subnets 10.50.0.0/24',
     ]);
-    expect(out.issues.map((issue) => issue.reason)).toEqual(['"nonsense" is not a CIDR; it was left out']);
+    expect(out.issues.map((issue) => issue.reason)).toEqual(['"nonsense" is no CIDR; it was left out']);
   });
 
   test('neither a default route nor our own pod CIDR is taken from a peer', () => {

@@ -5,6 +5,7 @@
 import { tryParseAddress, formatAddress } from '../../net/address.ts';
 import { formatPrefix, tryParsePrefix } from '../../net/prefix.ts';
 import type { Family, Issue } from '../../net/values.ts';
+import { annotationList, complain } from '../../objects/annotations.ts';
 import type { NodeObject } from '../../objects/types.ts';
 import { textFamily } from '../model.ts';
 
@@ -31,22 +32,10 @@ export interface NodeFacts {
   readonly issues: readonly Issue[];
 }
 
-function annotatedCidrs(node: NodeObject, key: string, issues: Issue[]): readonly string[] | undefined {
-  const text = node.annotations[key];
-  if (text === undefined || text.trim() === '') return undefined;
-  const found: string[] = [];
-  for (const part of text.split(',')) {
-    const prefix = tryParsePrefix(part.trim(), { hostBits: 'mask' });
-    if (prefix !== undefined) found.push(formatPrefix(prefix));
-    else {
-      issues.push({
-        object: `Node ${node.name}`,
-        field: `metadata.annotations["${key}"]`,
-        reason: `"${part.trim()}" is not a CIDR; it was left out`,
-      });
-    }
-  }
-  return found.length === 0 ? undefined : [...new Set(found)];
+/** Canonical text of a CIDR, host bits masked; undefined when it is none. */
+export function readCidr(text: string): string | undefined {
+  const prefix = tryParsePrefix(text, { hostBits: 'mask' });
+  return prefix === undefined ? undefined : formatPrefix(prefix);
 }
 
 /** First address of a family, internal ones before external ones. */
@@ -70,24 +59,24 @@ export function nodeFacts(node: NodeObject): NodeFacts {
     const address = bestOf(node, family);
     if (address !== undefined) best[family] = address;
   }
-  const podCidrs =
-    annotatedCidrs(node, nodeAnnotations.podCidr, issues) ??
-    annotatedCidrs(node, nodeAnnotations.podCidrs, issues) ??
-    node.podCIDRs;
+  const reader = { object: `Node ${node.name}`, annotations: node.annotations, issues };
+  const annotated = [nodeAnnotations.podCidr, nodeAnnotations.podCidrs]
+    .map((name) => annotationList(reader, name, readCidr, 'CIDR'))
+    .find((found) => found.length > 0);
   const key = node.annotations[nodeAnnotations.wireguardKey];
   if (key !== undefined && !WIREGUARD_KEY.test(key)) {
-    issues.push({
-      object: `Node ${node.name}`,
-      field: `metadata.annotations["${nodeAnnotations.wireguardKey}"]`,
-      reason: 'not a WireGuard public key (32 bytes in base64); the node is not reached through WireGuard',
-    });
+    complain(
+      reader,
+      nodeAnnotations.wireguardKey,
+      'not a WireGuard public key (32 bytes in base64); the node is not reached through WireGuard',
+    );
   }
   return {
     name: node.name,
     ...(primary === undefined ? {} : { primary }),
     best,
     addresses: [...new Set(node.addresses.map((one) => one.address))],
-    podCidrs,
+    podCidrs: annotated ?? node.podCIDRs,
     ...(key !== undefined && WIREGUARD_KEY.test(key) ? { wireguardKey: key } : {}),
     issues,
   };

@@ -105,6 +105,14 @@ function overlayItems(context: SelfContext): RoutingItem[] {
   if (context.overlay === 'none') return [];
   const items: RoutingItem[] = [];
   const { self, encapsulation, port, tunnelMtu: mtu } = context;
+  // A new device starts with `default`, and the stricter of it and `all` counts.
+  const loose = (dev: string): RoutingItem => ({
+    type: 'sysctl',
+    path: `net/ipv4/conf/${dev}/rp_filter`,
+    value: '2',
+    onlyFrom: '1',
+    optional: true,
+  });
   for (const from of self.podCidrs) {
     const family = textFamily(from);
     if (context.families.includes(family)) items.push({ type: 'rule', family, from, table: OVERLAY_TABLE });
@@ -115,10 +123,13 @@ function overlayItems(context: SelfContext): RoutingItem[] {
     if (encapsulation === 'fou') items.push({ type: 'fou', family, port });
     if (encapsulation === 'vxlan') {
       const mac = vxlanMac(local);
-      items.push(linkItem({ name: vxlanName(family), kind: 'vxlan', mtu, local, port, vni: context.vni, mac }));
+      const name = vxlanName(family);
+      items.push(linkItem({ name, kind: 'vxlan', mtu, local, port, vni: context.vni, mac }), loose(name));
     }
   }
-  if (encapsulation === 'wireguard') items.push(linkItem({ name: names.wireguard, kind: 'wireguard', mtu, port }));
+  if (encapsulation === 'wireguard') {
+    items.push(linkItem({ name: names.wireguard, kind: 'wireguard', mtu, port }), loose(names.wireguard));
+  }
   return items;
 }
 

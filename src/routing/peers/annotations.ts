@@ -3,10 +3,10 @@
  * Formats are kube-router's; secrets never appear in an issue.
  */
 import { parseDocument } from 'yaml';
-import { canonicalAddress, formatAddress, tryParseAddress } from '../../net/address.ts';
-import { formatPrefix, tryParsePrefix } from '../../net/prefix.ts';
-import type { Issue } from '../../net/values.ts';
-import type { NodeObject } from '../../objects/types.ts';
+import { formatAddress, tryParseAddress } from '../../net/address.ts';
+import { annotation, annotationList, complain, readCommunity, readInteger } from '../../objects/annotations.ts';
+import type { AnnotationReader } from '../../objects/annotations.ts';
+import { addressText, readCidr } from '../compile/node.ts';
 import type { BfdConfig, ExternalPeerOption } from './model.ts';
 
 /** Keys of the BGP annotations of a Node. */
@@ -26,30 +26,6 @@ export const bgpAnnotations = {
   rrClient: 'kube-router.io/rr.client',
   localAddresses: 'kube-router.io/bgp-local-addresses',
 } as const;
-
-/** Collects what is wrong with one node's annotations. */
-export interface AnnotationReader {
-  readonly node: NodeObject;
-  readonly issues: Issue[];
-}
-
-/** Value of an annotation without surrounding space; absent when empty. */
-export function annotation(reader: AnnotationReader, key: string): string | undefined {
-  const text = reader.node.annotations[key]?.trim();
-  return text === undefined || text === '' ? undefined : text;
-}
-
-/** Reports a bad annotation. */
-export function complain(reader: AnnotationReader, key: string, reason: string): void {
-  reader.issues.push({ object: `Node ${reader.node.name}`, field: `metadata.annotations["${key}"]`, reason });
-}
-
-/** A decimal integer within bounds, without sign or leading zeros. */
-export function integer(text: string, min: number, max: number): number | undefined {
-  if (!/^(0|[1-9]\d{0,9})$/.test(text)) return undefined;
-  const value = Number(text);
-  return value >= min && value <= max ? value : undefined;
-}
 
 /** Remote ASNs that may be peered with: none reserved, none for documentation (kube-router's list; RFC 7607, RFC 5398, RFC 7300). */
 export function peerableAsn(asn: number): boolean {
@@ -77,58 +53,18 @@ export function base64Text(text: string): string | undefined {
 export function clusterId(text: string): string | undefined {
   const address = tryParseAddress(text);
   if (address !== undefined) return address.family === 4 ? formatAddress(address) : undefined;
-  const value = integer(text, 0, 4294967295);
+  const value = readInteger(text, 0, 4294967295);
   return value === undefined ? undefined : formatAddress({ family: 4, value });
-}
-
-const WELL_KNOWN = new Set([
-  'no-export',
-  'no-advertise',
-  'no-export-subconfed',
-  'nopeer',
-  'graceful-shutdown',
-  'accept-own',
-  'llgr-stale',
-  'no-llgr',
-  'blackhole',
-]);
-
-/** One standard community as `A:B` or a well-known name (RFC 1997); a 32-bit integer is split. */
-export function community(text: string): string | undefined {
-  const name = text.toLowerCase();
-  if (WELL_KNOWN.has(name)) return name;
-  const whole = integer(text, 0, 4294967295);
-  if (whole !== undefined) return `${Math.floor(whole / 65536)}:${whole % 65536}`;
-  const [high = '', low = '', ...rest] = text.split(':');
-  const a = integer(high, 0, 65535);
-  const b = integer(low, 0, 65535);
-  return a === undefined || b === undefined || rest.length > 0 ? undefined : `${a}:${b}`;
 }
 
 /** Communities added to every export to external peers. */
 export function readCommunities(reader: AnnotationReader): readonly string[] {
-  const found: string[] = [];
-  for (const part of (annotation(reader, bgpAnnotations.communities) ?? '').split(',')) {
-    const text = part.trim();
-    if (text === '') continue;
-    const value = community(text);
-    if (value === undefined) complain(reader, bgpAnnotations.communities, `"${text}" is no community; it was left out`);
-    else if (!found.includes(value)) found.push(value);
-  }
-  return found;
+  return annotationList(reader, bgpAnnotations.communities, readCommunity, 'community');
 }
 
 /** Prefixes refused on import. */
 export function readImportReject(reader: AnnotationReader): readonly string[] {
-  const found: string[] = [];
-  for (const part of (annotation(reader, bgpAnnotations.importReject) ?? '').split(',')) {
-    const text = part.trim();
-    if (text === '') continue;
-    const prefix = tryParsePrefix(text, { hostBits: 'mask' });
-    if (prefix === undefined) complain(reader, bgpAnnotations.importReject, `"${text}" is no CIDR; it was left out`);
-    else found.push(formatPrefix(prefix));
-  }
-  return [...new Set(found)];
+  return annotationList(reader, bgpAnnotations.importReject, readCidr, 'CIDR');
 }
 
 /** AS-path prepend towards external peers; needs both annotations. */
@@ -136,12 +72,12 @@ export function readPrepend(reader: AnnotationReader): { readonly asn: number; r
   const as = annotation(reader, bgpAnnotations.prependAs);
   const times = annotation(reader, bgpAnnotations.prependCount);
   if (as === undefined) return undefined;
-  const asn = integer(as, 1, 4294967295);
+  const asn = readInteger(as, 1, 4294967295);
   if (asn === undefined) {
     complain(reader, bgpAnnotations.prependAs, `"${as}" is no ASN; nothing is prepended`);
     return undefined;
   }
-  const count = times === undefined ? undefined : integer(times, 0, 255);
+  const count = times === undefined ? undefined : readInteger(times, 0, 255);
   if (count === undefined) {
     complain(
       reader,
@@ -163,7 +99,7 @@ const isFields = (value: unknown): value is Fields =>
 
 function wholeNumber(value: unknown, min: number, max: number): number | undefined {
   const text = typeof value === 'number' ? String(value) : typeof value === 'string' ? value.trim() : '';
-  return integer(text, min, max);
+  return readInteger(text, min, max);
 }
 
 function readBfd(value: unknown, fail: (reason: string) => void): BfdConfig | undefined {
@@ -304,15 +240,6 @@ export function readPeers(reader: AnnotationReader): readonly ExternalPeerOption
 
 /** Addresses that BGP listens on; absent: the node's own. */
 export function readLocalAddresses(reader: AnnotationReader): readonly string[] | undefined {
-  const text = annotation(reader, bgpAnnotations.localAddresses);
-  if (text === undefined) return undefined;
-  const found: string[] = [];
-  for (const part of text.split(',')) {
-    const one = part.trim();
-    if (one === '') continue;
-    if (tryParseAddress(one) === undefined) {
-      complain(reader, bgpAnnotations.localAddresses, `"${one}" is no address; it was left out`);
-    } else found.push(canonicalAddress(one));
-  }
-  return found.length === 0 ? undefined : [...new Set(found)];
+  const found = annotationList(reader, bgpAnnotations.localAddresses, addressText, 'address');
+  return found.length === 0 ? undefined : found;
 }

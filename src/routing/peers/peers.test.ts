@@ -1,7 +1,8 @@
 /** Sessions of a node from Node objects, flags and annotations: one line a peer; a bad annotation costs itself alone. */
 import { describe, expect, test } from 'vitest';
+import { readCommunity } from '../../objects/annotations.ts';
 import type { NodeObject } from '../../objects/types.ts';
-import { base64Text, clusterId, community, peerableAsn } from './annotations.ts';
+import { base64Text, clusterId, peerableAsn } from './annotations.ts';
 import type { BgpNodeConfig, PeersOptions } from './model.ts';
 import { peers } from './peers.ts';
 
@@ -279,7 +280,7 @@ test('small readers', () => {
     undefined,
     undefined,
   ]);
-  expect(['65535:65535', '65536:0', 'No-Export', '0', '1:2:3', '01:2'].map(community)).toEqual([
+  expect(['65535:65535', '65536:0', 'No-Export', '0', '1:2:3', '01:2'].map(readCommunity)).toEqual([
     '65535:65535',
     undefined,
     'no-export',

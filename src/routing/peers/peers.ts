@@ -4,16 +4,15 @@
  */
 import { addressToBytes, formatAddress, parseAddress, tryParseAddress } from '../../net/address.ts';
 import type { AdvertisementAttributes, Family, Issue } from '../../net/values.ts';
+import { annotation, complain, readInteger } from '../../objects/annotations.ts';
+import type { AnnotationReader } from '../../objects/annotations.ts';
 import type { NodeObject } from '../../objects/types.ts';
 import { textFamily } from '../model.ts';
 import { nodeFacts } from '../compile/node.ts';
 import type { NodeFacts } from '../compile/node.ts';
 import {
-  annotation,
   bgpAnnotations,
   clusterId,
-  complain,
-  integer,
   peerableAsn,
   readCommunities,
   readImportReject,
@@ -21,7 +20,6 @@ import {
   readPeers,
   readPrepend,
 } from './annotations.ts';
-import type { AnnotationReader } from './annotations.ts';
 import type { BgpNodeConfig, BgpPeerConfig, ExternalPeerOption, PeersOptions } from './model.ts';
 
 /** What {@link peers} takes. */
@@ -38,12 +36,18 @@ interface Role {
   readonly client: string | undefined;
 }
 
+const readerOf = ({ name, annotations }: NodeObject, issues: Issue[]): AnnotationReader => ({
+  object: `Node ${name}`,
+  annotations,
+  issues,
+});
+
 /** ASN and reflector role of a node. The server role wins over the client role. */
 function roleOf(reader: AnnotationReader, options: PeersOptions): Role {
   let asn: number | undefined = options.clusterAsn ?? 64512;
   if (options.nodesFullMesh === false) {
     const text = annotation(reader, bgpAnnotations.asn);
-    asn = text === undefined ? undefined : integer(text, 1, 4294967294);
+    asn = text === undefined ? undefined : readInteger(text, 1, 4294967294);
     if (asn === undefined) {
       complain(
         reader,
@@ -169,7 +173,7 @@ export function peers(input: PeersInput): BgpNodeConfig {
       issues: [{ object: `Node ${input.node}`, field: '', reason: 'not found among the nodes; BGP waits' }],
     };
   }
-  const reader: AnnotationReader = { node: own, issues };
+  const reader = readerOf(own, issues);
   const self = nodeFacts(own);
   const role = roleOf(reader, options);
   const routerId = routerIdOf(self, options, issues);
@@ -179,7 +183,7 @@ export function peers(input: PeersInput): BgpNodeConfig {
     for (const node of nodes) {
       if (node.name === input.node) continue;
       // What is wrong with another node's annotations is that node's to report.
-      const other = roleOf({ node, issues: [] }, options);
+      const other = roleOf(readerOf(node, []), options);
       if (other.asn !== role.asn) continue;
       if (role.client !== undefined && other.server === undefined) continue;
       if (other.client !== undefined && role.server === undefined) continue;

@@ -10,6 +10,7 @@ import {
   type Speaker,
   type SpeakerEvent,
 } from 'kube-router-sdk/bgp';
+import { aggregate } from 'kube-router-sdk/ingress';
 import type { Advertisement, Issue, KernelRoute, KernelRouteChanges } from 'kube-router-sdk/net';
 import {
   advertisements as podAdvertisements,
@@ -53,6 +54,8 @@ export interface BgpInputs {
   /** Service addresses to announce. */
   readonly vips$: Observable<readonly Advertisement[]>;
   readonly isServiceAddress: (address: string) => boolean;
+  /** Whether every node may draw a service address's traffic. */
+  readonly everywhere: (advertisement: Advertisement) => boolean;
 }
 
 const peerOptions = (peer: BgpPeerConfig, context: BlockContext, policies: Policies): PeerOptions => {
@@ -107,7 +110,7 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
   const own$ = new BehaviorSubject<readonly Advertisement[]>([]);
   let announced: readonly Advertisement[] = [];
   let wanted: BgpNodeConfig | undefined;
-  let policies: Policies | undefined;
+  let current: Policies | undefined;
   let policyKey = '';
   let speaker: Speaker | undefined;
   let speakerKey = '';
@@ -119,7 +122,18 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
   let timer: NodeJS.Timeout | undefined;
   let work: Promise<void> = Promise.resolve();
 
-  const policiesFor = (bgp: BgpNodeConfig): Policies => {
+  const aggregated = (advertisements: readonly Advertisement[]): readonly Advertisement[] => {
+    const prefixes = flags()['advertise-aggregates'];
+    if (prefixes.length === 0) return advertisements;
+    // Of pods only this node's own are here, and it can serve all of them.
+    const everywhere = (one: Advertisement): boolean => one.origin === 'pod-cidr' || inputs.everywhere(one);
+    const aggregates = prefixes.flatMap((prefix) =>
+      (['vip', 'pod-cidr'] as const).map((origin) => ({ prefix, origin })),
+    );
+    return aggregate({ advertisements, aggregates, everywhere }).advertisements;
+  };
+  /** Brings the policies up to date; true when they changed. */
+  const renewPolicies = (bgp: BgpNodeConfig): boolean => {
     const podCidrs = flags()['advertise-pod-cidr'];
     const serviceRanges = [
       ...flags()['service-cluster-ip-range'],
@@ -127,14 +141,22 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
       ...flags()['loadbalancer-ip-range'],
     ];
     const key = JSON.stringify([bgp.exportAttributes, bgp.importReject, podCidrs, serviceRanges]);
-    if (policies === undefined || key !== policyKey) {
-      policyKey = key;
-      policies = {
-        imports: importPolicy(serviceRanges, bgp.importReject, inputs.isServiceAddress),
-        externalExport: externalExport(podCidrs, bgp.exportAttributes),
-      };
-    }
-    return policies;
+    if (current !== undefined && key === policyKey) return false;
+    policyKey = key;
+    current = {
+      imports: importPolicy(serviceRanges, bgp.importReject, inputs.isServiceAddress),
+      externalExport: externalExport(podCidrs, bgp.exportAttributes),
+    };
+    return true;
+  };
+  // The same two objects for ever: a session whose policies are others is another session, and an annotation must not end one.
+  const policies: Policies = {
+    imports: { readsPeer: false, evaluate: (route, path) => current?.imports.evaluate(route, path) ?? false },
+    externalExport: {
+      readsPrefix: false,
+      readsPeer: false,
+      evaluate: (route, path) => current?.externalExport.evaluate(route, path) ?? false,
+    },
   };
 
   const take = (changes: KernelRouteChanges, before: ReadonlySet<string>): void => {
@@ -150,7 +172,8 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
   let complete = false;
 
   const open = async (bgp: BgpNodeConfig): Promise<void> => {
-    const options = bgp.peers.map((peer) => peerOptions(peer, context, policiesFor(bgp)));
+    renewPolicies(bgp);
+    const options = bgp.peers.map((peer) => peerOptions(peer, context, policies));
     const made = await createSpeaker({
       asn: bgp.asn,
       routerId: bgp.routerId,
@@ -205,7 +228,9 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
     try {
       if (speaker !== undefined && key === speakerKey) {
         const from = performance.now();
-        speaker.setPeers(bgp.peers.map((peer) => peerOptions(peer, context, policiesFor(bgp))));
+        // Without defaults of its own, this has every session's routes judged anew.
+        if (renewPolicies(bgp)) speaker.setPolicies({});
+        speaker.setPeers(bgp.peers.map((peer) => peerOptions(peer, context, policies)));
         metrics?.observe('kube_router_controller_bgp_internal_peers_sync_time', (performance.now() - from) / 1000);
       } else {
         await shut();
@@ -240,7 +265,7 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
   };
   const following = nodes.changes$.pipe(filter(({ synced }) => synced)).subscribe(follow);
   const announcing = combineLatest([own$, inputs.vips$])
-    .pipe(map(([own, vips]) => [...own, ...vips]))
+    .pipe(map(([own, vips]) => aggregated([...own, ...vips])))
     .subscribe((all) => {
       countAdvertisements(context, announced, all);
       announced = all;

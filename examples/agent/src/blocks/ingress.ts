@@ -14,6 +14,8 @@ export interface IngressBlock {
   /** The full set, after the first full picture of services and endpoints. */
   readonly advertisements$: Observable<readonly Advertisement[]>;
   readonly issues: () => readonly Issue[];
+  /** Whether every node may draw an advertisement's traffic, so that a wider prefix may speak for it. */
+  readonly everywhere: (advertisement: Advertisement) => boolean;
   /** Whether an address is one of the cluster's service addresses. */
   readonly isServiceAddress: (address: string) => boolean;
 }
@@ -31,6 +33,8 @@ export function wireIngress(context: BlockContext): IngressBlock {
     clusterIpRanges: flags['service-cluster-ip-range'],
     externalIpRanges: flags['service-external-ip-range'],
     loadBalancerIpRanges: flags['loadbalancer-ip-range'],
+    withoutEndpoints: flags['advertise-without-endpoints'] ? 'announce' : 'withdraw',
+    withdrawOnMaintenance: flags['withdraw-on-maintenance'],
   });
   let latest: IngressOutput | undefined;
   let addresses: ReadonlySet<string> | undefined;
@@ -51,6 +55,7 @@ export function wireIngress(context: BlockContext): IngressBlock {
       distinctUntilChanged(),
     ),
     issues: () => latest?.issues ?? [],
+    everywhere: (advertisement) => latest?.everywhere(advertisement) ?? false,
     isServiceAddress: (address) => {
       addresses ??= new Set((latest?.virtualIps ?? []).map((vip) => vip.address));
       return addresses.has(address);

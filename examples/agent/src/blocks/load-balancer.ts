@@ -16,6 +16,7 @@ import {
 } from 'kube-router-sdk/informers';
 import {
   createLoadBalancerController,
+  type AllocationNotice,
   type AllocationPass,
   type LoadBalancerApi,
   type PoolConfig,
@@ -53,6 +54,31 @@ function leaseNamespace(env: Environment): string {
   } catch {
     return 'kube-system';
   }
+}
+
+/** Type of the condition on a Service that says whether it has its addresses. */
+export const ADDRESS_CONDITION = 'kube-router.io/AddressAllocated';
+
+/** The Service with the condition that a notice makes; undefined when it has it already. */
+export function withCondition(service: ApiObject, notice: AllocationNotice, now: Date): ApiObject | undefined {
+  const status = (service['status'] ?? {}) as Record<string, unknown>;
+  const conditions = Array.isArray(status['conditions']) ? (status['conditions'] as Record<string, unknown>[]) : [];
+  const before = conditions.find((one) => one['type'] === ADDRESS_CONDITION);
+  const value = notice.type === 'Normal' ? 'True' : 'False';
+  const { reason, message } = notice;
+  if (before?.['status'] === value && before['reason'] === reason && before['message'] === message) return undefined;
+  const since = before?.['status'] === value ? before['lastTransitionTime'] : undefined;
+  const { generation } = service.metadata;
+  const condition = {
+    type: ADDRESS_CONDITION,
+    status: value,
+    reason,
+    message,
+    lastTransitionTime: since ?? now.toISOString().replace(/\.\d+Z$/, 'Z'),
+    ...(generation === undefined ? {} : { observedGeneration: generation }),
+  };
+  const others = conditions.filter((one) => one['type'] !== ADDRESS_CONDITION);
+  return { ...service, apiVersion: 'v1', kind: 'Service', status: { ...status, conditions: [...others, condition] } };
 }
 
 /** The API as the controller wants it. */
@@ -101,10 +127,17 @@ export function loadBalancerApi(connection: Connection, events: EventRecorder): 
         throw error;
       }
     },
-    tell({ key, type, reason, message }) {
+    async tell(notice) {
+      const { key, type, reason, message } = notice;
       const [namespace = '', name = ''] = key.split('/');
       events.record({ about: { apiVersion: 'v1', kind: 'Service', namespace, name }, type, reason, message });
-      return Promise.resolve();
+      try {
+        const change = (service: ApiObject): ApiObject | undefined => withCondition(service, notice, new Date());
+        await writer.modify(SERVICES, { namespace, name }, change, { subresource: 'status' });
+      } catch (error) {
+        // A Service that is gone needs no condition; the event has told whatever there is to tell.
+        if (!isSdkError(error, 'API_ERROR')) throw error;
+      }
     },
   };
 }

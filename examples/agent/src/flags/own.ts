@@ -1,7 +1,7 @@
 /**
  * Flags beyond kube-router's: other sources of objects, the administration socket, files, and what single commands take.
  */
-import { bool, checkAddress, choice, integer, paths, text } from './values.ts';
+import { bool, checkAddress, choice, integer, paths, prefixes, text } from './values.ts';
 
 export const ownFlags = {
   config: text('', 'YAML configuration file; environment and flags override it.', { metavar: 'file' }),
@@ -37,6 +37,18 @@ export const ownFlags = {
     { metavar: 'key' },
   ),
   'network-condition': bool(false, 'Report the Node condition NetworkUnavailable=False when every block is ready.'),
+  'advertise-without-endpoints': bool(
+    false,
+    'Announce service addresses of traffic policy Cluster even while no endpoint is ready anywhere, as kube-router does.',
+  ),
+  'withdraw-on-maintenance': bool(
+    true,
+    'Withdraw all service addresses while this node is cordoned, drained or being shut down.',
+  ),
+  'advertise-aggregates': prefixes(
+    [],
+    "Prefixes to announce in place of the service addresses and this node's pod CIDRs inside; addresses of traffic policy Local stay beside them.",
+  ),
   'trust-netns-annotation': bool(
     false,
     'Enter the network namespace that the pod annotation kube-router.io/netns names.',
