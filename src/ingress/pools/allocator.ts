@@ -211,6 +211,13 @@ export function createPoolAllocator(options: PoolOptions): PoolAllocator {
       const text = service.annotations[name]?.trim();
       return text === '' ? undefined : text;
     };
+    /** Nothing new can be given: it keeps what it has, except an address that is another's too and that the other had first. */
+    const nothing = (exhausted: boolean): Allocation => {
+      const kept = current.filter((ip) => !loses(ip, holder));
+      if (kept.length === current.length) return { outcome: 'none', ips: current, exhausted, issues: found };
+      hold(key, holder, [...new Set([...kept, ...service.externalIPs])]);
+      return { outcome: 'assign', ips: kept, exhausted, issues: found };
+    };
     const allowed = pools.filter(
       ({ config }) =>
         (config.namespaceSelector === undefined || selectorMatches(config.namespaceSelector, namespaceLabels)) &&
@@ -220,7 +227,7 @@ export function createPoolAllocator(options: PoolOptions): PoolAllocator {
     const poolField = `metadata.annotations["${serviceAnnotations.pool}"]`;
     if (wantedPool !== undefined && !allowed.some(({ config }) => config.name === wantedPool)) {
       found.push({ object, field: poolField, reason: `there is no pool "${wantedPool}" that it may use` });
-      return { outcome: 'none', ips: current, exhausted: false, issues: found };
+      return nothing(false);
     }
     const candidates = allowed.filter(({ config }) =>
       wantedPool === undefined ? config.autoAssign !== false : config.name === wantedPool,
@@ -242,7 +249,7 @@ export function createPoolAllocator(options: PoolOptions): PoolAllocator {
       else if (requested.has(address.family)) refuse(`${text} is a second address of its family`);
       else requested.set(address.family, formatAddress(address));
     }
-    if (found.length > 0) return { outcome: 'none', ips: current, exhausted: false, issues: found };
+    if (found.length > 0) return nothing(false);
 
     let exhausted = false;
     const families = service.ipFamilies.length > 0 ? service.ipFamilies : ([4] as const);
@@ -277,7 +284,7 @@ export function createPoolAllocator(options: PoolOptions): PoolAllocator {
     }
     const complete = result.size === families.length;
     const enough = service.ipFamilyPolicy === 'RequireDualStack' ? complete : result.size > 0;
-    if (!enough) return { outcome: 'none', ips: current, exhausted, issues: found };
+    if (!enough) return nothing(exhausted);
     const ips = families.flatMap((family) => result.get(family) ?? []);
     // Preferring two families and getting one is no fault while the pools have one only.
     const silent = service.ipFamilyPolicy === 'PreferDualStack' && !exhausted && requested.size === 0;

@@ -32,7 +32,7 @@ export interface PoolOptions {
 
 /** What a Service should get. */
 export interface Allocation {
-  /** `keep`: its status is right; `assign`: write `ips`; `none`: nothing could be given, see the issues; `foreign`: not ours to serve. */
+  /** `keep`: its status is right; `assign`: write `ips`, which may be none; `none`: nothing could be given, see the issues; `foreign`: not ours to serve. */
   readonly outcome: 'keep' | 'assign' | 'none' | 'foreign';
   /** Every address that the Service should have, canonical, in the order of its families. */
   readonly ips: readonly string[];

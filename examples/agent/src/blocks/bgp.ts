@@ -122,8 +122,8 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
   let timer: NodeJS.Timeout | undefined;
   let work: Promise<void> = Promise.resolve();
 
-  const aggregated = (advertisements: readonly Advertisement[]): readonly Advertisement[] => {
-    const prefixes = flags()['advertise-aggregates'];
+  const aggregates$ = new BehaviorSubject<readonly string[]>([]);
+  const aggregated = (advertisements: readonly Advertisement[], prefixes: readonly string[]) => {
     if (prefixes.length === 0) return advertisements;
     // Of pods only this node's own are here, and it can serve all of them.
     const everywhere = (one: Advertisement): boolean => one.origin === 'pod-cidr' || inputs.everywhere(one);
@@ -260,12 +260,14 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
     const self = items.get(node);
     const next = self === undefined ? [] : podAdvertisements(self, families);
     if (JSON.stringify(next) !== JSON.stringify(own$.value)) own$.next(next);
+    const prefixes = flags()['advertise-aggregates'];
+    if (prefixes.join() !== aggregates$.value.join()) aggregates$.next(prefixes);
     publishIssues();
     schedule();
   };
   const following = nodes.changes$.pipe(filter(({ synced }) => synced)).subscribe(follow);
-  const announcing = combineLatest([own$, inputs.vips$])
-    .pipe(map(([own, vips]) => aggregated([...own, ...vips])))
+  const announcing = combineLatest([own$, inputs.vips$, aggregates$])
+    .pipe(map(([own, vips, prefixes]) => aggregated([...own, ...vips], prefixes)))
     .subscribe((all) => {
       countAdvertisements(context, announced, all);
       announced = all;
