@@ -215,7 +215,6 @@ export function createPoolAllocator(options: PoolOptions): PoolAllocator {
     const nothing = (exhausted: boolean): Allocation => {
       const kept = current.filter((ip) => !loses(ip, holder));
       if (kept.length === current.length) return { outcome: 'none', ips: current, exhausted, issues: found };
-      hold(key, holder, [...new Set([...kept, ...service.externalIPs])]);
       return { outcome: 'assign', ips: kept, exhausted, issues: found };
     };
     const allowed = pools.filter(
@@ -289,7 +288,8 @@ export function createPoolAllocator(options: PoolOptions): PoolAllocator {
     // Preferring two families and getting one is no fault while the pools have one only.
     const silent = service.ipFamilyPolicy === 'PreferDualStack' && !exhausted && requested.size === 0;
     const same = ips.length === current.length && ips.every((ip) => current.includes(ip));
-    if (!same) hold(key, holder, [...new Set([...ips, ...service.externalIPs])]);
+    // What it had is not free before the API says so: the write may be refused.
+    if (!same) hold(key, holder, [...new Set([...current, ...ips, ...service.externalIPs])]);
     return { outcome: same ? 'keep' : 'assign', ips, exhausted, issues: silent ? [] : found };
   };
 

@@ -100,13 +100,14 @@ export function createLoadBalancerController(options: LoadBalancerOptions): Load
       for (const { key, service } of services) allocator.observe(key, service);
       for (const key of told.keys()) if (!services.some((one) => one.key === key)) told.delete(key);
       let writes = 0;
+      const problems: AllocationNotice[] = [];
       for (const { key, service, resourceVersion } of [...services].sort((a, b) => (a.key < b.key ? -1 : 1))) {
         const allocation = allocator.allocate(service, namespaces.get(service.namespace));
         issues.push(...allocation.issues);
         const [problem] = allocation.issues;
         if (problem !== undefined) {
           const reason = allocation.exhausted ? 'AddressPoolExhausted' : 'AddressNotAvailable';
-          await tell({ key, type: 'Warning', reason, message: problem.reason });
+          problems.push({ key, type: 'Warning', reason, message: problem.reason });
         }
         if (allocation.outcome !== 'assign') continue;
         if (!(await lease.confirm(term))) return done(true, false);
@@ -121,8 +122,11 @@ export function createLoadBalancerController(options: LoadBalancerOptions): Load
         }
       }
       usage = allocator.usage();
-      // Nothing written: what was read is right. Otherwise it is read back, and put right where someone was faster.
-      if (writes === 0) return done(true, true);
+      // Nothing written: what was read is right, and so is what is wrong with it. Otherwise it is read back, and put right where
+      // someone was faster; an address that was given up meanwhile may serve whoever found none.
+      if (writes > 0) continue;
+      for (const notice of problems) await tell(notice);
+      return done(true, true);
     }
     return done(true, false);
   };

@@ -425,7 +425,7 @@ async function contend(
         expect(objects.size - holding.length).toBeLessThanOrEqual(last.issues.length);
       },
     ),
-    { numRuns: shape.runs },
+    { numRuns: shape.runs, endOnFailure: true },
   );
   return { operations, refused };
 }
@@ -444,6 +444,32 @@ test('the same with a Lease that confirms whoever asks does give an address twic
 
 test('doubles made under such a Lease are gone after the next quiet pass', async () => {
   await contend(() => true, false);
+});
+
+test("an address that a Service is to give up is nobody else's while the write that takes it away may be refused", async () => {
+  const objects = new Map([
+    ['default/a', service('a', { ingress: ingress('192.0.2.1'), notes: { ips: '192.0.2.2' } })],
+    ['default/b', service('b')],
+  ]);
+  const seen: string[] = [];
+  let refusals = 1;
+  const api: LoadBalancerApi = {
+    read: async () => ({
+      services: [...objects].map(([key, one]) => ({ key, service: one, resourceVersion: '1' })),
+      namespaces: new Map(),
+    }),
+    writeIngress: async (key, ips) => {
+      if (key === 'default/a' && refusals-- > 0) return 'conflict';
+      objects.set(key, { ...objects.get(key)!, ingress: ingress(...ips) });
+      seen.push(`${key} ${ips.join()}`);
+      return 'written';
+    },
+  };
+  const lease = { term: () => 1, confirm: async () => true };
+  const pools = [{ name: 'p', ranges: ['192.0.2.1-192.0.2.2'] }];
+  const pass = await createLoadBalancerController({ pools, api, lease }).sync();
+  expect(pass.settled).toBe(true);
+  expect(seen).toEqual(['default/a 192.0.2.2', 'default/b 192.0.2.1']);
 });
 
 test('calls at any moment never run two passes at once', async () => {

@@ -200,7 +200,7 @@ function startNode(index: number): Promise<void> {
   send(child, world);
   return new Promise((resolve, reject) => {
     child.once('exit', () => reject(new Error(`${node(index)} ended`)));
-    createInterface({ input: child.stdout! }).on('line', (line) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
       const row = JSON.parse(line) as Record<string, unknown>;
       events.push({ node: node(index), ...row });
       if ('ready' in row) resolve();
