@@ -58,6 +58,8 @@ export async function buildLab(progress: (text: string) => void): Promise<Lab> {
   await startRouter(place(tor.name));
   progress('cables plugged in, FRR runs on the router');
 
+  // before anything looks for it: whoever reads a file that is being written sees half of it
+  for (const node of nodes) await installCniConfiguration(place(node.name));
   const server = await createApiServer({ host: bare(controlPlane.addresses[0] ?? ''), port: apiPort });
   const url = `http://${bare(controlPlane.addresses[0] ?? '')}:${apiPort}`;
   const kubeconfig = '/run/lab/kubeconfig';
@@ -83,7 +85,6 @@ export async function buildLab(progress: (text: string) => void): Promise<Lab> {
   informers.services.changes$.subscribe(({ changed }) => {
     for (const { key, object } of changed) controllers.observeService(key, object);
   });
-  for (const node of nodes) await installCniConfiguration(place(node.name));
 
   const agents = new Map<string, Agent>();
   return {
