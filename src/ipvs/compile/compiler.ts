@@ -122,6 +122,7 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
     dsrMarks,
     fouMarks,
     insideMarks,
+    podUid: (endpoint: Endpoint) => pods.get(endpoint.pod)?.uid ?? '',
     hostNetwork: (endpoint: Endpoint) => pods.get(endpoint.pod)?.hostNetwork ?? false,
     weightOf(endpoint: Endpoint, complain: Complain): number {
       const text = endpoint.pod === '' ? undefined : pods.get(endpoint.pod)?.annotations[WEIGHT];
@@ -288,6 +289,7 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
     const same =
       before !== undefined &&
       before.annotations[WEIGHT] === object.annotations[WEIGHT] &&
+      before.uid === object.uid &&
       before.hostNetwork === object.hostNetwork;
     pods.set(key, object);
     for (const ip of object.ips) graceByAddress.set(ip, object.terminationGracePeriodSeconds * 1000);

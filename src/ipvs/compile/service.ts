@@ -33,6 +33,8 @@ export interface DsrPod {
   readonly vip: string;
   /** What the directors send travels in UDP. @defaultValue false */
   readonly fou?: boolean;
+  /** The pod's uid: another pod of the same name and address is prepared anew. @defaultValue '' */
+  readonly uid?: string;
 }
 
 /** What one Service needs. */
@@ -50,6 +52,7 @@ export interface ServiceContext {
   readonly options: ResolvedOptions;
   readonly weightOf: (endpoint: Endpoint, complain: Complain) => number;
   readonly hostNetwork: (endpoint: Endpoint) => boolean;
+  readonly podUid: (endpoint: Endpoint) => string;
   readonly dsrMarks: MarkAllocator;
   readonly fouMarks: MarkAllocator;
   readonly insideMarks: MarkAllocator;
@@ -205,7 +208,8 @@ function createBuilder(
         return false;
       }
       if (nodeName !== options.node.name) return true;
-      dsr.push({ pod, address: candidate.address, vip: address, ...(choices.fou ? { fou: true } : {}) });
+      const uid = context.podUid(candidate.endpoint);
+      dsr.push({ pod, address: candidate.address, vip: address, uid, ...(choices.fou ? { fou: true } : {}) });
       return options.dsrReady(pod, candidate.address, address);
     });
     const element = `${address},${port.protocol.toLowerCase()}:${port.port}`;

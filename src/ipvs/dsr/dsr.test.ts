@@ -106,6 +106,24 @@ link del kube-tunnel-if
     expect(owned.applied.get('dsr/shop/web 10.1.1.2')).not.toContain('fou');
   });
 
+  test('another pod of the same name and address is prepared anew', async () => {
+    const { runner, tunnels } = fakePods({ '/run/netns/a': '10.1.1.2', '/run/netns/b': '10.1.1.2' });
+    let netns = '/run/netns/a';
+    await using pods = createDsrPods({
+      runner,
+      owned: memory(),
+      onChange: () => undefined,
+      findNetns: () => Promise.resolve(netns),
+    });
+    await pods.update([{ ...WEB, uid: '1' }]);
+    netns = '/run/netns/b';
+    await pods.update([{ ...WEB, uid: '2' }]);
+    expect([...tunnels]).toEqual([
+      ['/run/netns/a', ['198.51.100.5']],
+      ['/run/netns/b', ['198.51.100.5']],
+    ]);
+  });
+
   test('after a restart the pod counts as ready at once; one whose Service went meanwhile is released', async () => {
     const places = { '/run/netns/web': '10.1.1.2', '/run/netns/old': '10.1.1.3' };
     const { runner, tunnels } = fakePods(places);

@@ -140,17 +140,17 @@ export function createDsrPods(options: DsrPodsOptions): DsrPods {
   return {
     update(wanted) {
       adopt();
-      const next = new Map<string, { pod: string; address: string; vips: Set<string>; fou: boolean }>();
-      for (const { pod, address, vip, fou = false } of wanted) {
+      const next = new Map<string, { pod: string; address: string; uid: string; vips: Set<string>; fou: boolean }>();
+      for (const { pod, address, vip, fou = false, uid = '' } of wanted) {
         const key = `${pod} ${address}`;
-        const known = next.get(key) ?? { pod, address, vips: new Set<string>(), fou };
+        const known = next.get(key) ?? { pod, address, uid, vips: new Set<string>(), fou };
         known.vips.add(vip);
         known.fou ||= fou;
         next.set(key, known);
       }
       const changed: string[] = [];
-      for (const [key, { pod, address, vips, fou }] of next) {
-        const text = `${fou ? 'fou ' : ''}${[...vips].sort().join()}`;
+      for (const [key, { pod, address, uid, vips, fou }] of next) {
+        const text = [uid, fou, ...[...vips].sort()].join(' ');
         const state = states.get(key);
         if (state === undefined) states.set(key, { pod, address, wanted: text, vips, fou, ready: NONE, tries: 0 });
         else if (text === state.wanted) continue;
