@@ -49,10 +49,10 @@ describe.each([
       node: { file },
       env,
       memMb: 1024,
-      timeoutMs: 290_000,
+      timeoutMs: 560_000,
     });
     answer = JSON.parse(result.files['answer.json'] ?? '') as Answer;
-  });
+  }, 580_000);
   /** What was seen over a path, by protocol and family. */
   const seen = (path: string): Record<string, string> =>
     Object.fromEntries(

@@ -25,10 +25,10 @@ const fresh = ['10.1.1.23', '10.1.1.24', '10.1.2.23', '10.1.2.24'];
 
 beforeAll(async () => {
   const file = fileURLToPath(new URL('guests/ipvs-rolling.ts', import.meta.url));
-  const result = await runInUml({ name: 'rolling', node: { file }, memMb: 1024, timeoutMs: 290_000 });
+  const result = await runInUml({ name: 'rolling', node: { file }, memMb: 1024, timeoutMs: 560_000 });
   if (process.env.VERBOSE !== undefined) console.log(result.stdout);
   answer = JSON.parse(result.files['answer.json'] ?? '') as Answer;
-});
+}, 580_000);
 
 describe('a rolling update of four pods, 50 connections a second for 30 seconds', () => {
   test('no connection fails: 1,500 of 1,500', () => {
