@@ -106,6 +106,7 @@ local fd10::11 dev eth0 proto kernel metric 0 pref medium
 -A KUBE-ROUTER-SERVICES -p icmp -m icmp --icmp-type 3 -j ACCEPT
 -A KUBE-ROUTER-SERVICES -p icmp -m icmp --icmp-type 11 -j ACCEPT
 -A KUBE-ROUTER-SERVICES -m set --match-set kube-router-svip-prt dst,dst -j ACCEPT
+-A KUBE-ROUTER-SERVICES -p tcp -m set ! --match-set kube-router-local-ips dst -j REJECT --reject-with tcp-reset
 -A KUBE-ROUTER-SERVICES -m set ! --match-set kube-router-local-ips dst -j REJECT --reject-with icmp-port-unreachable
 -A KUBE-ROUTER-SVC-REFUSE -m set --match-set kube-router-svc-mark-in dst,dst -m mark ! --mark 0x0/0x3fff -j RETURN
 -A KUBE-ROUTER-SVC-REFUSE -m conntrack ! --ctstate NEW -j RETURN
@@ -206,6 +207,7 @@ create theirs hash:ip family inet hashsize 1024 maxelem 65536 bucketsize 12
 -A KUBE-ROUTER-SERVICES -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
 ${icmp.map((type) => `-A KUBE-ROUTER-SERVICES -p ipv6-icmp -m icmp6 --icmpv6-type ${type} -j ACCEPT`).join('\n')}
 -A KUBE-ROUTER-SERVICES -m set --match-set inet6:kube-router-svip-prt dst,dst -j ACCEPT
+-A KUBE-ROUTER-SERVICES -p tcp -m set ! --match-set inet6:kube-router-local-ips dst -j REJECT --reject-with tcp-reset
 -A KUBE-ROUTER-SERVICES -m set ! --match-set inet6:kube-router-local-ips dst -j REJECT --reject-with icmp6-port-unreachable
 -A KUBE-ROUTER-SVC-REFUSE -m set --match-set inet6:kube-router-svc-mark-in dst,dst -m mark ! --mark 0x0/0x3fff -j RETURN
 -A KUBE-ROUTER-SVC-REFUSE -m conntrack ! --ctstate NEW -j RETURN

@@ -73,6 +73,8 @@ function vipFirewall(family: Family): IpvsItem[] {
     chain(family, 'filter', ipvsNames.filterChain, [
       ...icmp(family),
       `${match(ipvsNames.servedSet, family, 'dst,dst')} -j ACCEPT`,
+      // A reset is not rationed as ICMP errors are (net.ipv6.icmp.ratelimit).
+      `-p tcp ${match(ipvsNames.localSet, family, 'dst', true)} -j REJECT --reject-with tcp-reset`,
       `${match(ipvsNames.localSet, family, 'dst', true)} -j REJECT --reject-with ${unreachable}`,
     ]),
     jump(family, 'filter', 'INPUT', `${match(ipvsNames.vipSet, family, 'dst')} -j ${ipvsNames.filterChain}`),

@@ -227,7 +227,7 @@ const again = await pass(target, everywhere, {});
 await record('all: pod to near', 'p1', ['172.16.0.10', 'fd00::10'], ['tcp']);
 await record('all: outside to near', 'ext', ['198.51.100.1', '2001:db8:e::1'], ['tcp']);
 await record('all: outside to another node address', 'ext', ['192.168.1.77', 'fd10::77'], ['tcp'], 30080);
-const foreign = await sh('ip netns exec n1 ipvsadm -Sn | grep -c 200].*:80\\\\b || true');
+const foreign = await sh(`ip netns exec n1 ipvsadm -Sn | grep -c '^-A -t .*200[]:]' || true`);
 const issues = state.issues.map(({ object, field, reason }) => `${object} ${field}: ${reason}`);
 const failures = [...programmed.failures, ...again.failures];
 answer({ failures, issues, table, sticky, weighted, bulk, models, foreign });
