@@ -1,7 +1,7 @@
 /**
  * Live counters: connections, packets and bytes of every virtual server and real server, with rates, as a stream. DSR and other
  * marked services are named like the rest: their key leads to the Service that owns it. IPVS counts what passes it, so a DSR
- * service shows what came in only. Reading stops with the last subscriber.
+ * service shows what came in only; the kernel sums up every two seconds (ip_vs_est.c). Reading stops with the last subscriber.
  */
 import { Observable } from 'rxjs';
 import { SdkError } from '../net/errors.ts';

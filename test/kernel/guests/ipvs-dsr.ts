@@ -193,6 +193,8 @@ for (let index = 0; index < COUNT; index++) {
   );
 }
 stamp('held');
+// The kernel sums its counters up every two seconds (ip_vs_est.c).
+await new Promise((resolve) => setTimeout(resolve, 5000));
 const counted = await firstValueFrom(
   ipvsCounters({
     runner: { run: (command, options) => runner.run({ netns: '/run/netns/n1', ...command }, options) },
