@@ -20,7 +20,7 @@ lines = b''
 
 
 def commands():
-    """Commands that have come in; none when stdin has nothing."""
+    """Commands that have come in; read without buffering, so that epoll knows what is left."""
     global lines
     data = sys.stdin.buffer.raw.read(65536)
     if data == b'':
@@ -47,6 +47,8 @@ def server():
                         for port in (80, 81):
                             door = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET)
                             door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                            # What is said at once has to fit: nothing here waits for a buffer.
+                            door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 212992)
                             door.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND: the address may come later
                             door.bind((address, port))
                             door.listen(2048)
@@ -89,12 +91,13 @@ def server():
 class Long:
     """One long-lived connection: what it said last, when it heard itself, and what ended it."""
 
-    def __init__(self, host, port=0):
+    def __init__(self, host):
         self.opened = time.time()
         self.pod, self.error, self.heard, self.sent, self.back = '', '', self.opened, 0, 0
         self.sock = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET)
         self.sock.setblocking(False)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 212992)
         self.sock.connect_ex((host, 81))
         poll.register(self.sock.fileno(), select.EPOLLIN)
 
@@ -130,7 +133,6 @@ class Long:
 
 def client(ns):
     enter(ns)
-    sys.stdin.buffer.raw  # stdin is read without buffering, so that epoll knows what is left
     poll.register(0, select.EPOLLIN)
     longs, by_fd, shorts, done = [], {}, {}, []
     rate, began, opened, host = 0, 0.0, 0, ''

@@ -290,6 +290,7 @@ async function sameTuple(): Promise<string[][]> {
     chosen.push((await client.ask<{ answers: string[] }>({ op: 'once', host: VIP, ports })).answers);
   }
   await sh(`ip -n r route del ${VIP} proto static metric 1`);
+  await awaitHops(3);
   return chosen;
 }
 
@@ -371,7 +372,6 @@ async function failover(rate: number): Promise<Record<string, unknown>> {
   await awaitHops(2, 30_000);
   const rerouted = fib.at(-1)?.at ?? 0;
   await pause(15_000);
-  const first = await client.ask<{ done: Short[] }>({ op: 'shorts' });
   const { longs: after } = await client.ask<{ longs: LongState[] }>({ op: 'longs' });
   // Nothing is left of it in the kernel; then it is switched on again.
   await sh(
@@ -399,9 +399,8 @@ async function failover(rate: number): Promise<Record<string, unknown>> {
     longAfterReturn: alive(longs, returned),
     errors: [...new Set(longs.map(({ error }) => error).filter((error) => error !== ''))],
     shorts: done.length,
-    firstCount: first.done.length,
     rate: done.length / (Math.max(...done.map(([at]) => at)) - Math.min(...done.map(([at]) => at))),
-    gapSeconds: Math.max(0, ...delayed.map(([at]) => at)) - killed,
+    gapSeconds: Math.max(killed, ...delayed.map(([at]) => at)) - killed,
     reroutedSeconds: rerouted - killed,
     lostInGap: failedAfter(killed - 10, rerouted).length,
     failedAfterReroute: failedAfter(rerouted, back),
