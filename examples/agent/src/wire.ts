@@ -257,7 +257,7 @@ export async function assemble(config: Config, env: Environment, options: Assemb
     },
     routing() {
       if (!flags['run-router']) return [];
-      const routing = wireRouting(contextOf('routing'), bgp?.learned$);
+      const routing = wireRouting(contextOf('routing'), bgp?.learned$, connection);
       // The file is no kernel state: a single pass leaves it alone, as does a node where something else plugs pods in.
       const cni = flags['enable-cni'] && running ? [wireCni(contextOf('cni'), routing.podNetwork$)] : [];
       return [routing.part, ...cni];

@@ -1,6 +1,7 @@
 /**
  * Pod networking on this node: nodes, learned routes and the node's own network into the compiler, its state into the kernel.
  */
+import type { Connection } from 'kube-router-sdk/informers';
 import type { KernelRouteChanges, Issue } from 'kube-router-sdk/net';
 import {
   createRoutingCompiler,
@@ -18,6 +19,7 @@ import { part, type Part } from '../part.ts';
 import { objectInput } from '../sources.ts';
 import { countRoutes } from '../metrics/routes.ts';
 import type { BlockContext } from './context.ts';
+import { wireWireguard } from './wireguard.ts';
 
 /** What pod networking tells the others. */
 export interface RoutingBlock {
@@ -31,8 +33,12 @@ export interface RoutingBlock {
 /** A plan for a node that this machine is not: one interface, and every other node on its link. */
 const ELSEWHERE: Underlay = { interface: 'eth0', mtu: 1500, subnets: ['0.0.0.0/0', '::/0'] };
 
-/** Wires the block; `learned$` are the routes of BGP, absent where none is spoken. */
-export function wireRouting(context: BlockContext, learned$?: Observable<KernelRouteChanges>): RoutingBlock {
+/** Wires the block; `learned$` are the routes of BGP, absent where none is spoken; `connection` is for telling a WireGuard key. */
+export function wireRouting(
+  context: BlockContext,
+  learned$?: Observable<KernelRouteChanges>,
+  connection?: Connection,
+): RoutingBlock {
   const { config, node, families, objects, runner } = context;
   const { flags } = config;
   const nodes = objects.open('Node');
@@ -95,6 +101,9 @@ export function wireRouting(context: BlockContext, learned$?: Observable<KernelR
     runner,
     families,
     ownership: context.ownership.block('routing'),
+    ...(flags['enable-overlay'] && flags['overlay-encap'] === 'wireguard'
+      ? { wireguardKeyFile: wireWireguard(context, connection) }
+      : {}),
     ...routingPrograms(context.flavour),
   });
   const drift$ = watchRouting({ runner, target }).pipe(

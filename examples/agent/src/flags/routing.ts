@@ -38,7 +38,7 @@ export const routingFlags = {
   'auto-mtu': bool(true, "Use the node interface's MTU, less the overlay's overhead, for pods."),
   'enable-overlay': bool(true, 'Tunnel to nodes of other subnets.'),
   'overlay-type': choice(['subnet', 'full'], 'subnet', 'Tunnel between subnets only, or to every node.'),
-  'overlay-encap': choice(['ipip', 'fou'], 'ipip', 'Encapsulation of tunnels.'),
+  'overlay-encap': choice(['ipip', 'fou', 'vxlan', 'wireguard'], 'ipip', 'Encapsulation of tunnels.'),
   'overlay-encap-port': integer(5555, [1024, 65535], 'UDP port of fou.', { metavar: 'port' }),
   'enable-pod-egress': bool(true, 'Masquerade what pods send out of the cluster.'),
   'disable-source-dest-check': bool(true, 'AWS only; accepted, does nothing here.'),
