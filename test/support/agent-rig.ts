@@ -116,7 +116,7 @@ export const rigFlags = [
  * - `start_api`: the API server on the router, loaded from cluster.yaml;
  * - `start_agent FLAGS`: in the background, process in $AGENT, log in out/agent.log; `ready`: waits for /readyz;
  * - `pods`: plugs the two pods into the bridge, as a CNI plugin would; `unplug` takes them out;
- * - `traffic NAME NETNS ADDRESS PORT`: a connection every 50 ms until `traffic_end`, one line each in out/traffic-NAME.
+ * - `traffic NAME NETNS ADDRESS PORT`: five connections a second until `traffic_end`, one line each in out/traffic-NAME.
  */
 export const rigPrelude = `
 mkdir -p "$UML_DIR/out"
@@ -131,6 +131,8 @@ cat > $KUBE_ROUTER_CNI_CONF_FILE <<'EOF'
 EOF
 ip netns add n1; ip netns add tor; ip netns add pod1; ip netns add pod2; ip netns add client
 in_n1() { ip netns exec n1 "$@"; }
+# a guest of a gigabyte would remember 8,192 flows, which a minute of traffic fills
+sysctl -qw net.netfilter.nf_conntrack_max=131072
 ip link add e0 type veth peer name e1
 ip link set e0 netns n1; ip link set e1 netns tor
 in_n1 ip link set lo up; in_n1 ip link set e0 name eth0; in_n1 ip link set eth0 up
@@ -146,7 +148,7 @@ in_n1 ip route add default via 192.168.1.1
 for p in 1 2; do
   ip -n pod$p link set lo up
 done
-pods() {
+pods() { # and their echo server, which answers when this returns
   in_n1 ip addr add 10.1.1.1/24 dev kube-bridge 2>/dev/null
   for p in 1 2; do
     in_n1 ip link add vp$p type veth peer name eth0 netns pod$p
@@ -155,6 +157,7 @@ pods() {
     ip -n pod$p link set eth0 up; ip -n pod$p addr add 10.1.1.$((p + 4))/24 dev eth0; ip -n pod$p route add default via 10.1.1.1
   done
   ip netns exec pod1 perl ${rig.echo} web 8080 & ECHO=$!
+  for i in $(seq 1 50); do ip netns exec pod1 ss -Hltn 'sport = 8080' | grep -q . && break; sleep 0.1; done
 }
 unplug() { kill $ECHO; for p in 1 2; do in_n1 ip link del vp$p; done; in_n1 ip addr del 10.1.1.1/24 dev kube-bridge; }
 state() {
@@ -191,8 +194,12 @@ ready() {
   done
   return 1
 }
-PROBES=''
-traffic() { ip netns exec $2 perl ${rig.probe} $3 $4 1000000 \${5:-50} \${6:-3000} 0 >"$OUT/traffic-$1" 2>&1 & PROBES="$PROBES $!"; }
+PROBES='' PORT=10000
+# each way has source ports of its own: one port towards a pod and towards its Service would be one flow to conntrack
+traffic() {
+  ip netns exec $2 perl ${rig.probe} $3 $4 8000 \${5:-200} \${6:-3000} $PORT >"$OUT/traffic-$1" 2>&1 & PROBES="$PROBES $!"
+  PORT=$((PORT + 8000)); [ $PORT -lt 57000 ] || PORT=10000
+}
 traffic_end() { kill $PROBES 2>/dev/null; sleep 0.2; PROBES=''; }
 `;
 
