@@ -8,7 +8,7 @@ import { countTraffic, needBuiltAgent, rig, rigModules, rigObjects, rigPrelude }
 import { bootUml, type UmlResult } from '../support/uml.ts';
 
 const rounds = Number(process.env['RESTARTS'] ?? 50);
-const costRounds = Math.min(3, rounds);
+const costRounds = Math.min(3, Math.ceil(rounds / 5));
 
 const bgpd = (bfd: boolean): string => `
 frr defaults datacenter
