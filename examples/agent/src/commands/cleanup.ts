@@ -10,6 +10,7 @@ import { cleaners } from '../blocks/cleaners.ts';
 import type { BlockContext } from '../blocks/context.ts';
 import { iptablesFlavour } from '../wire.ts';
 import { createDryRunner } from '../capture.ts';
+import { renderSetReturn } from '../takeover/rules.ts';
 import {
   countFindings,
   describeFindings,
@@ -146,28 +147,41 @@ function takeoverReport(
   };
 }
 
-/** `--leave kube-router`: what kube-router, which runs here again, neither uses nor removes; the rest is its own by now. */
+/**
+ * `--leave kube-router`: shared sets get the form that kube-router's start asks for, at any time; what kube-router neither uses nor
+ * removes goes once its own rules are there, for until then ours carry the traffic.
+ */
 async function leave(config: Config, node: string, dryRun: boolean): Promise<Outcome> {
   const runner = createRunner();
-  const options: TakeoverOptions = {
-    runner,
-    families: [4, 6],
-    flavour: await iptablesFlavour(config, runner),
-    of: 'ours',
-  };
+  const options: TakeoverOptions = { runner, families: [4, 6], flavour: await iptablesFlavour(config, runner) };
+  const owners = new Set(['firewall', 'ipvs', 'routing'] as const);
   const began = performance.now();
-  const found = await findLeftovers(options, new Set(['firewall', 'ipvs', 'routing']));
-  const troubles = dryRun ? [] : [...(await removeTables(options, found))];
-  if (!dryRun && troubles.length === 0) troubles.push(...(await removeOthers(options, found)));
+  const input = renderSetReturn((await runner.run({ file: 'ipset', args: ['save'] })).stdout);
+  const sets = input.split('\n').filter((line) => line.startsWith('swap ')).length;
+  const arrived = [...(await findLeftovers(options, owners)).values()].some(({ table }) => table.length > 0);
+  const found = arrived ? await findLeftovers({ ...options, of: 'ours' }, owners) : new Map<Family, never>();
+  const troubles: { item: string; error: Error }[] = [];
+  if (!dryRun) {
+    if (sets > 0) {
+      await runner.run({ file: 'ipset', args: ['restore'], input }).catch((error: unknown) => {
+        troubles.push({ item: 'shared sets', error: error as Error });
+      });
+    }
+    troubles.push(...(await removeTables(options, found)));
+    if (troubles.length === 0) troubles.push(...(await removeOthers(options, found)));
+  }
   const ok = troubles.length === 0;
-  if (ok && !dryRun) rmSync(ownershipPath(config.flags['run-dir']), { force: true });
+  if (ok && arrived && !dryRun) rmSync(ownershipPath(config.flags['run-dir']), { force: true });
   const report: Report = {
     command: 'cleanup',
     node,
     ok,
-    blocks: [takeoverReport(countFindings(found), troubles, began)],
+    blocks: [takeoverReport(countFindings(found) + sets, troubles, began)],
     issues: [],
-    ...(dryRun ? { diff: [{ block: 'takeover', lines: describeFindings(found) }] } : {}),
+    ...(arrived ? {} : { errors: ['kube-router has not started here yet: run this again when it has'] }),
+    ...(dryRun
+      ? { diff: [{ block: 'takeover', lines: [...input.split('\n').filter(Boolean), ...describeFindings(found)] }] }
+      : {}),
   };
   return { report, exitCode: ok ? exitCodes.ok : exitCodes.difference };
 }

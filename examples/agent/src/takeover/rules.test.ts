@@ -9,6 +9,7 @@ import {
   kubeRouterMarks,
   renderRemoval,
   renderSetConversion,
+  renderSetReturn,
 } from './rules.ts';
 
 const kubeRouter = {
@@ -165,6 +166,24 @@ test('a set with a timeout is made anew, with its members, and swapped in', () =
       'add kube-router-svip-kr 10.96.0.10',
       'swap kube-router-svip-kr kube-router-svip',
       'destroy kube-router-svip-kr',
+      '',
+    ].join('\n'),
+  );
+});
+
+test('given back, shared sets have kube-router’s header again; others are left alone', () => {
+  const save = [
+    'create inet6:kube-router-svip hash:ip family inet6 hashsize 1024 maxelem 1048576',
+    'add inet6:kube-router-svip fd00::1',
+    'create kube-router-node-ips hash:ip family inet hashsize 1024 maxelem 65536 timeout 0',
+    'create krs4-iso-ingress hash:ip family inet hashsize 1024 maxelem 65536',
+  ].join('\n');
+  expect(renderSetReturn(save)).toBe(
+    [
+      'create inet6:kube-router-svip-kr hash:ip family inet6 hashsize 1024 maxelem 65536 timeout 0',
+      'add inet6:kube-router-svip-kr fd00::1 timeout 0',
+      'swap inet6:kube-router-svip-kr inet6:kube-router-svip',
+      'destroy inet6:kube-router-svip-kr',
       '',
     ].join('\n'),
   );

@@ -257,3 +257,26 @@ export function renderSetConversion(wanted: Iterable<string>, save: string): str
   }
   return text;
 }
+
+/** Sets that both programs have, and the header that kube-router makes them with: with another one its start fails. */
+const SHARED_SETS = /^(inet6:)?kube-router-(svip|svip-prt|local-ips|pod-subnets|node-ips)$/;
+
+/** The reverse of {@link renderSetConversion}: shared sets as kube-router makes them, members kept. */
+export function renderSetReturn(save: string): string {
+  const held = new Map<string, { header: string; members: string[] }>();
+  for (const line of save.split('\n')) {
+    const [verb, name = '', third = ''] = line.split(' ', 3);
+    if (!SHARED_SETS.test(name)) continue;
+    const six = line.includes(' family inet6') ? 'inet6' : 'inet';
+    if (verb === 'create' && !/ timeout \d+/.test(line)) {
+      held.set(name, { header: `${third} family ${six} hashsize 1024 maxelem 65536 timeout 0`, members: [] });
+    } else if (verb === 'add') held.get(name)?.members.push(third);
+  }
+  let text = '';
+  for (const [name, { header, members }] of held) {
+    text += `create ${name}-kr ${header}\n`;
+    for (const member of members) text += `add ${name}-kr ${member} timeout 0\n`;
+    text += `swap ${name}-kr ${name}\ndestroy ${name}-kr\n`;
+  }
+  return text;
+}
