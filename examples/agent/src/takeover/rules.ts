@@ -152,7 +152,7 @@ export function findKubeRouter(texts: FamilyTexts, family: 4 | 6): FamilyFinding
 
 /** Chains that only we make. Our policy chains are named like kube-router's, which drops those that it does not know. */
 const OUR_CHAINS = /^KUBE-ROUTER-(SVC-[A-Z]+|PODS|EGRESS|MSS)$|^KUBE-NWPLCY-REJECT$/;
-const OUR_SETS = /^krs[46]-|^(inet6:)?kube-router-(svip-(lim|src|ref)|svc-(mark|mark-in|pods)|hairpin)$/;
+const OUR_SETS = /^krs[46]-|^(inet6:)?kube-router-(svip-(lim|src|ref)|svc-[a-z-]+|hairpin)$/;
 
 /** Everything of ours that kube-router, started over it, neither uses nor removes. */
 export function findOurs(texts: FamilyTexts, family: 4 | 6): FamilyFindings {
