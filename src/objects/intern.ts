@@ -46,6 +46,18 @@ export const EMPTY_MAP: StringMap = Object.freeze({});
 /** The shared empty list. */
 export const EMPTY_LIST: readonly never[] = Object.freeze([]);
 
+const probe = new Map([['', true]]);
+
+/**
+ * The same text, made known to the engine's own table of strings. For texts of which each object has its own (names, addresses):
+ * V8 looks a key up in a Map by its one shared copy, and puts that copy where long-lived values are at once. A text that is not
+ * looked up is copied through the young generation twice, which makes that generation, and so the process, grow for nothing.
+ */
+export function settleString(value: string): string {
+  probe.get(value);
+  return value;
+}
+
 /** One copy of equal strings that repeat across objects. */
 export function internString(value: string): string {
   const known = strings.get(value);
@@ -77,7 +89,9 @@ export function internMap(map: Record<string, string>): StringMap {
 /** One frozen copy of equal lists of plain JSON values. */
 export function internList<Item>(list: readonly Item[]): readonly Item[] {
   if (list.length === 0) return EMPTY_LIST;
-  const text = JSON.stringify(list);
+  const [only] = list;
+  // Most lists are one address. No JSON of a list begins with a quote.
+  const text = list.length === 1 && typeof only === 'string' ? `"${only}` : JSON.stringify(list);
   const known = lists.get(text);
   if (known !== undefined) return known as readonly Item[];
   const frozen = Object.freeze(list.map((item) => (typeof item === 'object' ? Object.freeze(item) : item)));

@@ -5,7 +5,7 @@
 import type { Issue } from '../net/values.ts';
 import { isJson, mapAt, note, objectAt, show, textAt } from './fields.ts';
 import type { Json, Report } from './fields.ts';
-import { internString } from './intern.ts';
+import { internString, settleString } from './intern.ts';
 import type { ObjectBase, ObjectKey, ObjectKind } from './types.ts';
 
 /** What a projection gives: the object where it could be read, and what was wrong with it. */
@@ -74,8 +74,8 @@ function readMetadata(
   report.object = objectName(kind, { namespace, name });
   const base = {
     namespace,
-    name,
-    uid: textAt(report, metadata, 'uid', 'metadata.uid'),
+    name: settleString(name),
+    uid: settleString(textAt(report, metadata, 'uid', 'metadata.uid')),
     labels: mapAt(report, metadata, 'labels', 'metadata.labels'),
     annotations: mapAt(report, metadata, 'annotations', 'metadata.annotations', keepAnnotation),
   };

@@ -16,7 +16,7 @@ import {
   textAt,
 } from './fields.ts';
 import type { Json, Report } from './fields.ts';
-import { EMPTY_LIST, internList, internString } from './intern.ts';
+import { EMPTY_LIST, internList, internString, settleString } from './intern.ts';
 import { projectAs } from './metadata.ts';
 import type { Projected } from './metadata.ts';
 import { isPort, protocolOf } from './ports.ts';
@@ -31,7 +31,7 @@ export function projectPod(raw: unknown): Projected<PodObject> {
     const status = objectAt(report, json, 'status', 'status');
     // An unreadable phase must not end what protects the pod: Unknown counts as alive.
     const phase = choiceAt(report, status, 'phase', 'status.phase', PHASES, phaseWithout(status));
-    return {
+    const pod = {
       kind: 'Pod' as const,
       namespace: base.namespace,
       name: base.name,
@@ -53,8 +53,8 @@ export function projectPod(raw: unknown): Projected<PodObject> {
       ),
       ready: readReady(report, status),
       containerIds: readContainerIds(report, status),
-      ...(base.deletedAt === undefined ? {} : { deletedAt: base.deletedAt }),
     };
+    return base.deletedAt === undefined ? pod : { ...pod, deletedAt: base.deletedAt };
   });
 }
 
@@ -69,7 +69,7 @@ function readIPs(report: Report, status: Json, many: string, one: string): reado
     const address = addressOf(report, value, path);
     if (address === undefined) return;
     const clash = found.find((other) => other.includes(':') === address.includes(':'));
-    if (clash === undefined) found.push(address);
+    if (clash === undefined) found.push(settleString(address));
     else if (clash !== address) note(report, path, `${address} is a second address of its family; left out`);
   };
   let listed = 0;

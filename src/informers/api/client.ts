@@ -47,7 +47,12 @@ export function errorOfStatus(body: unknown, httpStatus: number, retryAfter?: st
   const reason = typeof status['reason'] === 'string' ? status['reason'] : '';
   const details = (typeof status['details'] === 'object' && status['details'] !== null ? status['details'] : {}) as {
     retryAfterSeconds?: unknown;
+    causes?: unknown;
   };
+  const causes = Array.isArray(details.causes) ? (details.causes as { reason?: unknown }[]) : [];
+  const tooLarge =
+    causes.some((cause) => cause?.reason === 'ResourceVersionTooLarge') ||
+    String(status['message']).startsWith('Too large resource version');
   const seconds = retryAfter !== undefined ? retryAfterSeconds(retryAfter) : Number(details.retryAfterSeconds);
   const message = typeof status['message'] === 'string' && status['message'] !== '' ? status['message'] : reason;
   return new SdkError(`The API server answered ${code}${message === '' ? '' : `: ${message.slice(0, 500)}`}`, {
@@ -56,6 +61,7 @@ export function errorOfStatus(body: unknown, httpStatus: number, retryAfter?: st
     details: {
       status: code,
       reason,
+      ...(tooLarge ? { tooLarge } : {}),
       ...(Number.isFinite(seconds) && seconds >= 0 ? { retryAfterMs: Math.min(seconds, 3600) * 1000 } : {}),
     },
   });

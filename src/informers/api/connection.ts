@@ -7,10 +7,13 @@
 import { createHash } from 'node:crypto';
 import type http from 'node:http';
 import type https from 'node:https';
+import type { Readable } from 'node:stream';
+import type zlib from 'node:zlib';
 import { SdkError } from '../../net/errors.ts';
 
 // Asked for when first needed: an import of node:http makes Node load its WebSocket as well, a third of what this package costs.
 const nodeHttp = (): typeof http => process.getBuiltinModule('node:http');
+const nodeZlib = (): typeof zlib => process.getBuiltinModule('node:zlib');
 const nodeHttps = (): typeof https => process.getBuiltinModule('node:https');
 
 /** Where an API server is and as whom to speak to it. */
@@ -57,7 +60,7 @@ export interface ApiRequest {
 export interface ApiResponse {
   readonly status: number;
   readonly headers: http.IncomingHttpHeaders;
-  readonly body: http.IncomingMessage;
+  readonly body: Readable;
 }
 
 /** The way to one API server. */
@@ -127,7 +130,11 @@ export function createConnection(options: ConnectionOptions): Connection {
       if (closed) throw new SdkError('The connection is closed', { code: 'ABORTED' });
       const { settings, agent } = await ready();
       try {
-        return await send(settings, agent, request);
+        return await send(settings, agent, request).catch((error: unknown) => {
+          // An idle connection that the server closed just as we used it: nothing was lost but the connection.
+          if (!isStaleSocket(error) || (request.method ?? 'GET') !== 'GET') throw error;
+          return send(settings, agent, request);
+        });
       } catch (error) {
         // Perhaps a certificate was rotated or the server moved: look again before the next try.
         if (current !== undefined) current.readAt = 0;
@@ -197,18 +204,40 @@ function send(settings: ConnectionSettings, agent: http.Agent, request: ApiReque
     });
     const limit = request.headersTimeoutMs ?? 15_000;
     const timer = setTimeout(() => outgoing.destroy(new Error(`no answer within ${limit} ms`)), limit);
-    outgoing.on('error', (error) => {
+    outgoing.on('error', (error: NodeJS.ErrnoException) => {
       clearTimeout(timer);
-      reject(
-        request.signal?.aborted === true ? aborted(error) : unreachable('The API server cannot be reached', error),
-      );
+      if (request.signal?.aborted === true) return reject(aborted(error));
+      const failure = unreachable('The API server cannot be reached', error);
+      if (outgoing.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE')) staleSockets.add(failure);
+      reject(failure);
     });
     outgoing.on('response', (incoming) => {
       clearTimeout(timer);
-      resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, body: incoming });
+      resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, body: decode(incoming) });
     });
     outgoing.end(body);
   });
+}
+
+const staleSockets = new WeakSet<object>();
+const isStaleSocket = (error: unknown) => typeof error === 'object' && error !== null && staleSockets.has(error);
+
+/** The body as it was before a proxy compressed it; we ask for nothing of the kind, for a watch must not wait in a compressor. */
+function decode(incoming: http.IncomingMessage): Readable {
+  const encoding = incoming.headers['content-encoding']?.toLowerCase();
+  const unpack =
+    encoding === 'gzip' || encoding === 'x-gzip'
+      ? nodeZlib().createGunzip()
+      : encoding === 'deflate'
+        ? nodeZlib().createInflate()
+        : undefined;
+  if (unpack === undefined) return incoming;
+  incoming.on('error', (error) => unpack.destroy(error));
+  incoming.on('close', () => {
+    if (!incoming.complete) unpack.destroy(new Error('the connection was closed'));
+  });
+  unpack.on('close', () => incoming.destroy());
+  return incoming.pipe(unpack);
 }
 
 /** The error for a call that its signal ended. */

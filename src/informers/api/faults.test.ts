@@ -295,6 +295,156 @@ const cases: Case[] = [
   },
 ];
 
+/** The rows beyond the table: faults of proxies, of paging and of servers that say nothing wrong and nothing right. */
+cases.push(
+  {
+    name: 'every byte a chunk of its own, texts of several bytes a character',
+    fault: async (world) => {
+      const undo = world.server.inject({ type: 'dribble', bytes: 1 }, { match: reads });
+      await forget(world);
+      world.server.apply(buildPod('a/utf8', { labels: { note: 'grün-漢字-😀' }, ips: ['10.7.0.1'] }));
+      await until(
+        'it comes',
+        () => world.pods.snapshot().items.get('a/utf8')?.labels['note'] === 'grün-漢字-😀',
+        10_000,
+      );
+      undo();
+    },
+    within: 6000,
+  },
+  {
+    name: 'compressed by a proxy, and broken within',
+    fault: async (world) => {
+      const undo = world.server.inject({ type: 'gzip' }, { match: reads });
+      await forget(world);
+      await until('it reads on', () => world.pods.snapshot().staleSince === undefined);
+      world.churn();
+      await sleep(100);
+      const cutting = world.server.inject({ type: 'reset', afterBytes: 400 }, { match: reads, times: 2 });
+      cut(world);
+      await sleep(200);
+      cutting();
+      undo();
+    },
+  },
+  {
+    name: 'bookmarks and nothing else',
+    fault: async (world) => {
+      const only = (event: WireEvent) => (event.type === 'BOOKMARK' ? [event] : []);
+      world.server.inject({ type: 'rewrite', rewrite: only }, { match: (one) => watches(one) && !full(one), times: 1 });
+      cut(world);
+      await sleep(300);
+      // What a watch says it has told is believed: only another list finds what it kept back.
+      await forget(world);
+    },
+  },
+  {
+    name: 'watches that open and say nothing at all, from a version of the future',
+    fault: async (world) => {
+      const undo = world.server.inject(
+        { type: 'rewrite', rewrite: () => [] },
+        { match: (one) => watches(one) && !full(one), times: 1 },
+      );
+      cut(world);
+      await sleep(100);
+      world.churn();
+      await sleep(600);
+      undo();
+    },
+    shows: /not even a bookmark/,
+  },
+  {
+    name: 'a version of the future, said so',
+    fault: async (world) => {
+      const message = 'Too large resource version: 99999, current: 5';
+      const undo = world.server.inject(
+        { type: 'status', code: 504, reason: 'Timeout', message },
+        { match: (one) => watches(one) && !full(one), times: 1 },
+      );
+      cut(world);
+      await sleep(300);
+      undo();
+    },
+    shows: /older than our version/,
+  },
+  {
+    name: 'a version that the server does not take (400)',
+    fault: (world) => {
+      world.server.inject({ type: 'status', code: 400 }, { match: (one) => watches(one) && !full(one), times: 1 });
+      cut(world);
+    },
+    shows: /will not go on from our version/,
+  },
+  {
+    name: 'an event that is no JSON, at every watch from one version',
+    fault: async (world) => {
+      const undo = world.server.inject({ type: 'corrupt', at: 7 }, { match: (one) => watches(one) && !full(one) });
+      cut(world);
+      world.churn();
+      await sleep(1500);
+      undo();
+    },
+    shows: /unexpected byte/,
+  },
+  {
+    name: 'pages without objects, and with tokens',
+    fault: async (world) => {
+      world.server.inject({ type: 'empty-page' }, { match: (one) => one.verb === 'list', times: 3 });
+      await forget(world);
+    },
+  },
+  {
+    name: 'the continue token expires between pages',
+    fault: async (world) => {
+      let left = 1;
+      const expire = (one: RequestInfo) => {
+        if (one.verb === 'list' && one.query.has('continue') && left-- > 0) world.server.compact();
+        return false;
+      };
+      world.server.inject({ type: 'delay', ms: 0 }, { match: expire });
+      await forget(world);
+    },
+  },
+  {
+    name: 'objects deleted and made between pages, each page of its own time',
+    fault: async (world) => {
+      const between = (one: RequestInfo) => {
+        if (one.verb !== 'list') return false;
+        if (one.query.has('continue')) {
+          world.churn();
+          world.server.remove('Pod', 'early', 'a');
+        }
+        return true;
+      };
+      // Listed on the first page and gone before the last.
+      world.server.apply(buildPod('a/early', { ips: ['10.6.0.1'] }));
+      world.server.inject({ type: 'inconsistent-pages' }, { match: between });
+      await forget(world);
+      await sleep(300);
+    },
+  },
+  {
+    name: 'throttled again and again (429, priority and fairness)',
+    fault: async (world) => {
+      const undo = world.server.inject(
+        {
+          type: 'status',
+          code: 429,
+          reason: 'TooManyRequests',
+          message: 'too many requests, please try again later',
+          retryAfter: '1',
+        },
+        { match: reads, times: 3 },
+      );
+      await forget(world);
+      await sleep(200);
+      undo();
+    },
+    shows: /429/,
+    within: 5000,
+  },
+);
+
 async function until(what: string, holds: () => boolean, ms = 5000): Promise<void> {
   const end = Date.now() + ms;
   while (!holds()) {

@@ -26,6 +26,8 @@ export interface ListWatchOptions {
   readonly headersTimeoutMs?: number;
   /** Silence after which a watch is taken for dead. Servers send a bookmark about once a minute. @defaultValue 90000 */
   readonly silenceMs?: number;
+  /** A first picture that the server streams and that is not complete after this time is read in pages instead. @defaultValue 120000 */
+  readonly initialMs?: number;
   /** Silence within a list after which it is taken for dead. @defaultValue 30000 */
   readonly stallMs?: number;
   /** A watch is asked to end after this time and up to twice of it, so that load spreads over servers. @defaultValue 300000 */
@@ -36,6 +38,12 @@ export interface ListWatchOptions {
   /** Longest wait after 401 and 403, which people have to mend. @defaultValue 30000 */
   readonly deniedMaxMs?: number;
 }
+
+/** Fruitless watches from one version after which the full picture is read again. */
+const STUCK_MAX = 5;
+
+/** The longest Retry-After that is honoured: nobody who asks for more knows that a firewall is waiting. */
+const RETRY_AFTER_MAX_MS = 300_000;
 
 /** Follows one kind until the signal. Resolves then; never rejects. */
 export async function runListWatch<Item>(
@@ -49,14 +57,19 @@ export async function runListWatch<Item>(
   const backoff = createBackoff(options.backoff);
   const limiter = createLimiter(options.listLimit?.burst ?? 3, options.listLimit?.everyMs ?? 10_000);
   const { headersTimeoutMs = 15_000, silenceMs = 90_000, stallMs = 30_000, watchMs = 300_000 } = options;
+  const { initialMs = 120_000 } = options;
+  const initialSilenceMs = Math.min(silenceMs, 10_000);
   let version: string | undefined;
   let needList = true;
   let streaming = options.watchList !== 'never';
-  let pageSize = options.pageSize ?? 500;
+  const usualPageSize = options.pageSize ?? 500;
+  let pageSize = usualPageSize;
   /** Last moment at which the server was heard, and since when the stream is well. */
   let heardAt = Date.now();
   let openedAt = 0;
   let refreshed = false;
+  /** Watches in a row that the server accepted and that brought us no further. */
+  let stuck = 0;
 
   const state = (phase: SourcePhase, reason: string, more: { status?: number; retryInMs?: number } = {}) =>
     store.setState({ phase, since: Date.now(), reason, ...more });
@@ -98,7 +111,8 @@ export async function runListWatch<Item>(
     let wait = backoff.next();
     if (denied) wait = Math.min(wait, options.deniedMaxMs ?? 30_000);
     const asked = details['retryAfterMs'];
-    if (typeof asked === 'number') wait = Math.max(wait, asked * (1 + 0.1 * Math.random()));
+    if (typeof asked === 'number')
+      wait = Math.max(wait, Math.min(asked, RETRY_AFTER_MAX_MS) * (1 + 0.1 * Math.random()));
     if (error !== undefined) store.setStale(heardAt);
     store.flush();
     state(denied ? 'denied' : 'waiting', reason, {
@@ -126,6 +140,7 @@ export async function runListWatch<Item>(
       });
       needList = false;
       refreshed = false;
+      pageSize = usualPageSize;
       heard();
       synced();
     } catch (error) {
@@ -147,7 +162,8 @@ export async function runListWatch<Item>(
       signal,
       headersTimeoutMs,
       silenceMs,
-      initialSilenceMs: Math.min(silenceMs, 10_000),
+      initialSilenceMs,
+      initialMs,
       onOpen: () => {
         refreshed = false;
         if (initial) heard();
@@ -179,19 +195,24 @@ export async function runListWatch<Item>(
       state('listing', '');
     }
     const startedAt = Date.now();
+    const from = version;
     const end = await follow(initial);
     if (signal.aborted) break;
+    // What comes is not to be read, or the server fails at it: no watch from this version will ever pass it.
+    stuck = openedAt >= startedAt && end.error !== undefined && end.version === from ? stuck + 1 : 0;
     if (initial && needList) {
       // The server cannot stream the first picture (it says so, or never marks its end): pages from now on.
       const status = end.error instanceof SdkError ? end.error.details['status'] : undefined;
-      const mute =
-        status === undefined && end.error !== undefined && Date.now() - startedAt >= Math.min(silenceMs, 10_000);
-      if (status === 400 || status === 422 || mute || end.error === undefined) {
+      const mute = status === undefined && Date.now() - startedAt >= initialSilenceMs;
+      if (status === 400 || status === 422 || mute || end.unable === true || end.error === undefined) {
         streaming = false;
         continue;
       }
     }
-    if (end.relist !== undefined || end.version === undefined) needList = true;
+    if (end.relist !== undefined || end.version === undefined || stuck >= STUCK_MAX) {
+      needList = true;
+      stuck = 0;
+    }
     const lasted = Date.now() - startedAt;
     // An orderly end after a while is the watch's own time-out: go on at once.
     if (end.error === undefined && end.relist === undefined && !needList && lasted >= Math.min(1000, watchMs)) {

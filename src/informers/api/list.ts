@@ -2,7 +2,6 @@
  * Reading the full picture of one kind: in pages, each read as a stream, object by object, with pauses for everyone else.
  * At the end, and only then, what the server did not list is taken out.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SdkError } from '../../net/errors.ts';
 import type { Store } from '../store.ts';
 import type { SelectOptions } from '../source.ts';
@@ -13,6 +12,7 @@ import { metadataOf, putRaw } from './feed.ts';
 import { createListCutter } from './json-stream.ts';
 import type { KindSpec } from './kind-spec.ts';
 import { parsersOf, pathOf, queryOf } from './kind-spec.ts';
+import { readStream } from './read-stream.ts';
 
 /** What one full list needs. */
 export interface ListTask<Item> {
@@ -29,30 +29,33 @@ export interface ListTask<Item> {
   readonly onBytes: () => void;
 }
 
-/** Milliseconds of work between two pauses. */
-const SLICE_MS = 10;
-
 /**
  * Reads a full list into the store and returns its resourceVersion.
  * @throws SdkError `API_ERROR` | `API_UNREACHABLE` | `ABORTED`; the store then holds what it held and what was read.
  */
 export async function listAll<Item>(task: ListTask<Item>): Promise<string> {
-  const seen = new Set<string>();
+  /** What was there before and is not listed: at a first list nothing, which is when lists are longest. */
+  const unseen = new Set(task.store.keys());
   let token = '';
-  let version = '';
-  do {
-    const head = await listPage(task, token, seen);
-    version = head.resourceVersion;
+  let version: string | undefined;
+  for (;;) {
+    const head = await listPage(task, token, unseen);
+    // The first page's: where pages are of different times (a continue token that became inconsistent), going on from the oldest
+    // tells everything again that happened between them, going on from the newest would leave it out.
+    version ??= head.resourceVersion;
+    if (head.continue === '') break;
+    if (head.continue === token)
+      throw unreachable(`The list of ${task.spec.plural} goes in circles`, 'same page again');
     token = head.continue;
-  } while (token !== '');
-  for (const key of [...task.store.keys()]) if (!seen.has(key)) task.store.remove(key);
+  }
+  for (const key of unseen) task.store.remove(key);
   return version;
 }
 
 async function listPage<Item>(
   task: ListTask<Item>,
   token: string,
-  seen: Set<string>,
+  unseen: Set<string>,
 ): Promise<{ resourceVersion: string; continue: string }> {
   const { connection, spec, select, store, signal } = task;
   const response = await openApi(connection, {
@@ -68,27 +71,21 @@ async function listPage<Item>(
   const parse = parsersOf(spec).object;
   const cutter = createListCutter((bytes) => {
     const key = putRaw(store, spec, parse(bytes));
-    if (key !== undefined) seen.add(key);
+    if (key !== undefined) unseen.delete(key);
   });
-  const stall = setTimeout(() => response.body.destroy(new Error(`nothing came for ${task.stallMs} ms`)), task.stallMs);
-  let sliceStart = performance.now();
   try {
-    for await (const chunk of response.body as AsyncIterable<Buffer>) {
-      stall.refresh();
-      task.onBytes();
-      cutter.push(chunk);
-      if (performance.now() - sliceStart < SLICE_MS) continue;
-      store.flush();
-      await nextTurn();
-      sliceStart = performance.now();
-    }
+    await readStream(response.body, {
+      silenceMs: () => task.stallMs,
+      take(chunk) {
+        task.onBytes();
+        cutter.push(chunk);
+        return true;
+      },
+      onPause: store.flush,
+    });
   } catch (error) {
     if (signal.aborted) throw aborted(error);
     throw unreachable(`The list of ${spec.plural} broke`, error);
-  } finally {
-    clearTimeout(stall);
-    response.body.destroy();
-    store.flush();
   }
   return readHead(cutter.rest, spec);
 }

@@ -3,6 +3,7 @@
  * Of a pod's 3 KB some 400 bytes are read; making the rest only to drop it is what makes informers large.
  * A mask is the shape of what is wanted; lists are transparent to it. Pure.
  */
+import { HASH_START, createByteCache, hashBytes, hashStep } from './byte-cache.ts';
 
 /** `true`: the whole value. An object: these keys of an object, or of every object in a list; `prefix*` stands for all keys that begin so. */
 export type Mask = true | { readonly [key: string]: Mask };
@@ -63,6 +64,8 @@ function unexpected(): SyntaxError {
 }
 
 function skipSpace(): void {
+  // The API's JSON has no spaces: one look is mostly enough.
+  if ((input[at] ?? 0x21) > 0x20) return;
   for (let code = input[at]; code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09; code = input[at]) at++;
 }
 
@@ -73,13 +76,67 @@ function readValue(node: Node): unknown {
   if (code === 0x7b) return node === undefined ? readSlice() : readObject(node);
   if (code === 0x5b) return node === undefined ? readSlice() : readArray(node);
   if (code === QUOTE) return readString();
-  return readSlice();
+  return readScalar();
 }
+
+/** Texts and small whole values that repeat; the latter are frozen, for several objects share them. */
+const texts = createByteCache<string>(4096, 64);
+const parts = createByteCache<unknown>(1024, 384);
 
 function readSlice(): unknown {
   const start = at;
   skipValue();
-  return JSON.parse(input.toString('utf8', start, at)) as unknown;
+  const end = at;
+  const parse = () => JSON.parse(input.toString('utf8', start, end)) as unknown;
+  // The whole object of a kind without a mask is its reader's own.
+  if (start === 0 || end - start > parts.longest) return parse();
+  return parts.find(input, start, end, hashBytes(input, start, end), () => freeze(parse()));
+}
+
+const TRUE = Buffer.from('true');
+const FALSE = Buffer.from('false');
+const NULL = Buffer.from('null');
+
+function isWord(start: number, end: number, word: Uint8Array): boolean {
+  return end - start === word.length && matches(word, start);
+}
+
+function freeze(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  for (const part of Object.values(value)) freeze(part);
+  return Object.freeze(value);
+}
+
+/** `true`, `false`, `null` and plain whole numbers at once; everything else as the engine reads it. */
+function readScalar(): unknown {
+  const start = at;
+  let code = input[at] ?? 0;
+  let number = 0;
+  while (code >= 0x30 && code <= 0x39 && at - start < 15) {
+    number = number * 10 + code - 0x30;
+    code = input[++at] ?? 0;
+  }
+  const digits = at - start;
+  // A leading zero, a fraction or an exponent is not plain.
+  const plain = digits > 0 && (digits === 1 || input[start] !== 0x30);
+  if (plain && (code === COMMA || code === 0x7d || code === 0x5d || code <= 0x20)) return number;
+  at = start;
+  skipValue();
+  const end = at;
+  switch (end - start === 4 || end - start === 5 ? input[start] : 0) {
+    case 0x74:
+      if (isWord(start, end, TRUE)) return true;
+      break;
+    case 0x66:
+      if (isWord(start, end, FALSE)) return false;
+      break;
+    case 0x6e:
+      if (isWord(start, end, NULL)) return null;
+      break;
+    default:
+      break;
+  }
+  return JSON.parse(input.toString('utf8', start, end)) as unknown;
 }
 
 function readArray(node: Node): unknown[] {
@@ -173,9 +230,25 @@ function skipString(): boolean {
 }
 
 function readString(): string {
-  const start = at;
-  if (skipString()) return input.toString('utf8', start + 1, at - 1);
-  return JSON.parse(input.toString('utf8', start, at)) as string;
+  const start = ++at;
+  let hash = HASH_START;
+  let ascii = true;
+  for (;;) {
+    const code = input[at];
+    if (code === QUOTE) break;
+    if (code === undefined) throw unexpected();
+    if (code === BACKSLASH) {
+      at = start - 1;
+      skipString();
+      return JSON.parse(input.toString('utf8', start - 1, at)) as string;
+    }
+    if (code >= 0x80) ascii = false;
+    hash = hashStep(hash, code);
+    at++;
+  }
+  const end = at++;
+  if (!ascii) return input.toString('utf8', start, end);
+  return texts.find(input, start, end, hash, () => input.toString('latin1', start, end));
 }
 
 /** Steps over any value: strings and the balance of brackets are what counts. */

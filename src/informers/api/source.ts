@@ -29,7 +29,7 @@ export interface ApiSourceOptions extends ListWatchOptions {
 
 /** Objects from an API server. */
 export interface ApiSource extends ObjectSource {
-  /** Follows any kind, custom resources too. Equal calls share one stream, by kind and selection. */
+  /** Follows any kind, custom resources too. Calls with the same `project`, mask and selection share one stream and one watch. */
   openKind<Item>(spec: KindSpec<Item>, options?: SelectOptions): Source<Item>;
   readonly connection: Connection;
 }
@@ -48,9 +48,28 @@ export function createApiSource(options: ApiSourceOptions): ApiSource {
   const issues = new BehaviorSubject<readonly Issue[]>([]);
   const controller = new AbortController();
 
+  /** Two readings of one kind are two streams: each `project` has a number of its own. */
+  const numbers = new Map<unknown, number>();
+  const numberOf = (project: unknown): number => {
+    const number = numbers.get(project) ?? numbers.size;
+    numbers.set(project, number);
+    return number;
+  };
+  /** The specs of the projected kinds, made once so that equal calls are equal. */
+  const own = new Map<ObjectKind, KindSpec<unknown>>();
+  const ownSpec = <Kind extends ObjectKind>(kind: Kind): KindSpec<ObjectKinds[Kind]> => {
+    let spec = own.get(kind);
+    if (spec === undefined) {
+      spec = kind === 'Pod' && nodeName !== undefined ? podSpecFor(nodeName) : specOf(kind);
+      own.set(kind, spec);
+    }
+    return spec as KindSpec<ObjectKinds[Kind]>;
+  };
+
   const openKind = <Item>(spec: KindSpec<Item>, select: SelectOptions = {}): Source<Item> => {
     const { namespace = '', labelSelector = '', fieldSelector = '' } = select;
-    const id = JSON.stringify([spec.apiVersion, spec.plural, namespace, labelSelector, fieldSelector]);
+    const reading = [numberOf(spec.project), spec.mask ?? true];
+    const id = JSON.stringify([spec.apiVersion, spec.plural, reading, namespace, labelSelector, fieldSelector]);
     const known = running.get(id);
     if (known !== undefined) return known.store.source as Source<Item>;
     if (controller.signal.aborted) throw new SdkError('The source is closed', { code: 'ABORTED' });
@@ -80,11 +99,7 @@ export function createApiSource(options: ApiSourceOptions): ApiSource {
   return {
     connection,
     openKind,
-    open<Kind extends ObjectKind>(kind: Kind, select?: SelectOptions): Source<ObjectKinds[Kind]> {
-      if (kind === 'Pod' && nodeName !== undefined)
-        return openKind(podSpecFor(nodeName), select) as Source<unknown> as Source<ObjectKinds[Kind]>;
-      return openKind(specOf(kind), select);
-    },
+    open: (kind, select) => openKind(ownSpec(kind), select),
     issues$: issues.asObservable(),
     close,
     [Symbol.asyncDispose]: close,

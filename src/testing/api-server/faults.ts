@@ -24,13 +24,29 @@ export interface WireEvent {
 /** One way to go wrong. */
 export type Fault =
   /** Answers with this status. */
-  | { readonly type: 'status'; readonly code: number; readonly reason?: string; readonly retryAfter?: string }
+  | {
+      readonly type: 'status';
+      readonly code: number;
+      readonly reason?: string;
+      readonly message?: string;
+      readonly retryAfter?: string;
+    }
   /** Breaks the connection with RST: before the answer, or after so many bytes of the body. */
   | { readonly type: 'reset'; readonly afterBytes?: number }
   /** Ends the answer in good order, but early. */
   | { readonly type: 'truncate'; readonly afterBytes: number }
+  /** Spoils one byte of the body. */
+  | { readonly type: 'corrupt'; readonly at: number }
   /** Says no more and closes nothing: before the answer, or after so many bytes of the body. */
   | { readonly type: 'freeze'; readonly afterBytes?: number }
+  /** Sends the body in pieces of so many bytes, each a chunk of its own. */
+  | { readonly type: 'dribble'; readonly bytes: number }
+  /** Compresses the body, asked or not, as a proxy does. */
+  | { readonly type: 'gzip' }
+  /** Answers a list with a page that has nothing but the token to go on with. */
+  | { readonly type: 'empty-page' }
+  /** Says every page of a list to be of the present version, as a list that goes on after its token expired. */
+  | { readonly type: 'inconsistent-pages' }
   /** Answers late. */
   | { readonly type: 'delay'; readonly ms: number }
   /** Sends an ERROR event with this code as the first event of a watch and ends it. */

@@ -9,6 +9,7 @@ import { parseFieldSelector } from './field-selector.ts';
 import type { Reply } from './reply.ts';
 import type { Target } from './resources.ts';
 import { apiVersionOf } from './resources.ts';
+import { storeKey } from './store.ts';
 import type { ObjectStore, StoredEvent, StoredObject } from './store.ts';
 
 /** What reads need of the server. */
@@ -31,6 +32,7 @@ export function textOf(object: StoredObject): string {
   return text;
 }
 
+let tokens = 0;
 /** Forgets the texts of pages that nobody came back for. */
 const PAGES_KEPT = 64;
 
@@ -76,13 +78,27 @@ export async function replyList(
     ({ version, objects } = page);
     from = Number(offset);
   }
-  const end = limit > 0 ? Math.min(objects.length, from + limit) : objects.length;
+  if (reply.faults.some((fault) => fault.type === 'inconsistent-pages')) {
+    // The rest of the list as it is now, after the last name that was given.
+    const last = from > 0 ? objects[from - 1] : undefined;
+    const after = last === undefined ? '' : storeKey(last.metadata.namespace ?? '', last.metadata.name);
+    const now = store.list(target.type, target.namespace).filter(selects);
+    objects = [
+      ...objects.slice(0, from),
+      ...now.filter(({ metadata }) => storeKey(metadata.namespace ?? '', metadata.name) > after),
+    ];
+    version = store.version;
+  }
+  const empty = reply.faults.some((fault) => fault.type === 'empty-page');
+  const size = empty ? 0 : limit > 0 ? limit : objects.length;
+  const end = Math.min(objects.length, from + size);
   const metadata: Record<string, unknown> = { resourceVersion: String(version) };
   if (end < objects.length) {
     const id = token === '' ? String(Math.random()).slice(2) : Buffer.from(token, 'base64url').toString().split(':')[0];
     pages.set(id ?? '', { version, objects });
     if (pages.size > PAGES_KEPT) pages.delete(pages.keys().next().value ?? '');
-    metadata['continue'] = Buffer.from(`${id}:${end}`).toString('base64url');
+    // No two tokens are equal, also after a page without objects.
+    metadata['continue'] = Buffer.from(`${id}:${end}:${++tokens}`).toString('base64url');
     metadata['remainingItemCount'] = objects.length - end;
   }
   if (!(await reply.begin(200, JSON_HEADERS))) return;

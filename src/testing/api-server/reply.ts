@@ -3,6 +3,7 @@
  * Everything that goes to a client goes through here, so that a fault can strike at any byte.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createGzip } from 'node:zlib';
 import type { Fault, WireEvent } from './faults.ts';
 
 /** An answer being written. */
@@ -38,6 +39,23 @@ export function createReply(
   });
   const cut = faults.find((fault) => 'afterBytes' in fault && fault.afterBytes !== undefined) as
     { type: 'reset' | 'truncate' | 'freeze'; afterBytes: number } | undefined;
+  const spoilt = faults.find((fault) => fault.type === 'corrupt');
+  const dribble = faults.find((fault) => fault.type === 'dribble');
+  const packer = faults.some((fault) => fault.type === 'gzip') ? createGzip() : undefined;
+  packer?.pipe(response);
+  /** Writes to the client; resolves when more may be written. */
+  const send = async (part: Buffer): Promise<void> => {
+    if (packer !== undefined) {
+      packer.write(part);
+      // What a watch says must not wait in the compressor.
+      return new Promise((resolve) => packer.flush(() => resolve()));
+    }
+    const size = dribble?.bytes ?? part.length;
+    for (let at = 0; at < part.length && !ended; at += size) {
+      if (response.write(part.subarray(at, at + size))) continue;
+      await Promise.race([new Promise<void>((resolve) => response.once('drain', resolve)), over]);
+    }
+  };
   const strike = (type: 'reset' | 'truncate' | 'freeze') => {
     if (type === 'reset') request.socket.resetAndDestroy();
     else if (type === 'truncate') response.end();
@@ -66,7 +84,7 @@ export function createReply(
       }
       if (frozen()) stuck = true;
       if (stuck || ended) return false;
-      response.writeHead(status, headers);
+      response.writeHead(status, packer === undefined ? headers : { ...headers, 'content-encoding': 'gzip' });
       response.flushHeaders();
       return true;
     },
@@ -84,15 +102,17 @@ export function createReply(
         strike(cut.type);
         return cut.type === 'freeze';
       }
+      if (spoilt !== undefined && spoilt.at >= written && spoilt.at < written + part.length)
+        part[spoilt.at - written] = 1;
       written += part.length;
-      if (!response.write(part))
-        await Promise.race([new Promise<void>((resolve) => response.once('drain', resolve)), over]);
+      await send(part);
       return !ended;
     },
     end() {
       if (stuck || ended) return;
       ended = true;
-      response.end();
+      if (packer === undefined) response.end();
+      else packer.end();
     },
   };
 }

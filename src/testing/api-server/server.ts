@@ -72,7 +72,7 @@ export interface ApiServer extends AsyncDisposable {
   setTokens(tokens: readonly string[] | undefined): void;
   /** New key and certificate for new connections. */
   setTls(tls: NonNullable<ApiServerOptions['tls']>): void;
-  /** Forgets the past: watches that go on from before get 410. */
+  /** Forgets the past: watches and lists that go on from before get 410. */
   compact(): void;
   /** A copy of everything stored, resource versions included. */
   backup(): Backup;
@@ -177,7 +177,7 @@ export async function createApiServer(options: ApiServerOptions = {}): Promise<A
       const status = found.find((fault) => fault.type === 'status');
       if (status !== undefined) {
         if (status.retryAfter !== undefined) response.setHeader('retry-after', status.retryAfter);
-        throw new StatusError(status.code, status.reason ?? 'Injected', `injected ${status.code}`);
+        throw new StatusError(status.code, status.reason ?? 'Injected', status.message ?? `injected ${status.code}`);
       }
       await serve(info, target, request, body, reply);
     } catch (error) {
@@ -301,7 +301,10 @@ export async function createApiServer(options: ApiServerOptions = {}): Promise<A
       tokens = value;
     },
     setTls: (tls) => (server as https.Server).setSecureContext(tlsOptions(tls)),
-    compact: () => store.compact(),
+    compact() {
+      store.compact();
+      reads.pages.clear();
+    },
     backup: () => store.backup(),
     restore: (backup) => store.restore(backup),
     dropConnections: () => server.closeAllConnections(),
