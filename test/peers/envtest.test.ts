@@ -4,10 +4,10 @@
  */
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, openSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -75,6 +75,7 @@ let startApiserver = () => {};
 describe.skipIf(missing.length > 0)('a real kube-apiserver', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'kri-envtest-'));
+    const log = openSync(join(folder, 'log'), 'a');
     const [client, peer, secure] = [await freePort(), await freePort(), await freePort()];
     etcd = spawn(
       join(assets, 'etcd'),
@@ -85,7 +86,7 @@ describe.skipIf(missing.length > 0)('a real kube-apiserver', () => {
         `--listen-peer-urls=http://127.0.0.1:${peer}`,
         '--unsafe-no-fsync',
       ],
-      { stdio: 'ignore' },
+      { stdio: ['ignore', log, log] },
     );
     execFileSync('openssl', ['genrsa', '-out', join(folder, 'sa.key'), '2048'], { stdio: 'ignore' });
     await writeFile(join(folder, 'tokens.csv'), `${TOKEN},admin,admin,"system:masters"\n`);
@@ -105,18 +106,20 @@ describe.skipIf(missing.length > 0)('a real kube-apiserver', () => {
           '--service-cluster-ip-range=172.16.0.0/16',
           '--disable-admission-plugins=ServiceAccount',
         ],
-        { stdio: 'ignore' },
+        { stdio: ['ignore', log, log] },
       );
     };
     startApiserver();
     server = `https://127.0.0.1:${secure}`;
     connection = createConnection({ settings: () => ({ server, token: TOKEN, insecureSkipTlsVerify: true }) });
-    await until('the API server is ready', () =>
-      callApi(connection, { path: '/api/v1/namespaces/default' }).then(
+    await until('the API server is ready', () => {
+      if (apiserver?.exitCode != null)
+        throw new Error(`kube-apiserver ended: ${readFileSync(join(folder, 'log'), 'utf8')}`);
+      return callApi(connection, { path: '/api/v1/namespaces/default' }).then(
         () => true,
         () => false,
-      ),
-    );
+      );
+    });
   }, 120_000);
   afterAll(async () => {
     connection?.close();
@@ -136,10 +139,15 @@ describe.skipIf(missing.length > 0)('a real kube-apiserver', () => {
     return new Map(list.items.map((one) => [`default/${one.metadata.name}`, one.data ?? {}]));
   };
 
+  const own = () => createConnection({ settings: () => ({ server, token: TOKEN, insecureSkipTlsVerify: true }) });
+  const answers = () =>
+    truth().then(
+      () => true,
+      () => false,
+    );
+
   describe.each(['auto', 'never'] as const)('WatchList %s', (watchList) => {
     const options = { watchList, pageSize: 3, backoff: { baseMs: 50, maxMs: 1000 } };
-    const own = () => createConnection({ settings: () => ({ server, token: TOKEN, insecureSkipTlsVerify: true }) });
-
     it('lists in pages, watches and equals the server after churn', async () => {
       for (let index = 0; index < 8; index++) await put(`${watchList}-${index}`, '0');
       await using source = createApiSource({ connection: own(), ...options });
@@ -166,18 +174,95 @@ describe.skipIf(missing.length > 0)('a real kube-apiserver', () => {
       await stop(apiserver);
       await until('it knows that it is out of touch', () => maps.snapshot().staleSince !== undefined);
       startApiserver();
-      await until('the API server is back', () =>
-        truth().then(
-          () => true,
-          () => false,
-        ),
-      );
+      await until('the API server is back', answers);
       await put(`after-restart-${watchList}`, 'x');
       await until('the change arrives', () => maps.snapshot().items.has(`default/after-restart-${watchList}`));
       expect(maps.snapshot().staleSince).toBeUndefined();
       expect(new Map(maps.snapshot().items)).toEqual(await truth());
     }, 120_000);
   });
+
+  it('killed and started anew', async () => {
+    await using source = createApiSource({ connection: own(), backoff: { baseMs: 50, maxMs: 1000 } });
+    const maps = source.openKind(KIND, { namespace: 'default' });
+    await firstValueFrom(maps.snapshot$.pipe(filter((now) => now.synced)));
+    const ended = new Promise((resolve) => apiserver?.once('exit', resolve));
+    apiserver?.kill('SIGKILL');
+    await ended;
+    await until('it knows that it is out of touch', () => maps.snapshot().staleSince !== undefined);
+    startApiserver();
+    await until('the API server is back', answers);
+    await put('after-kill', 'x');
+    await until('the change arrives', () => maps.snapshot().items.has('default/after-kill'));
+    expect(new Map(maps.snapshot().items)).toEqual(await truth());
+  }, 120_000);
+
+  it('frozen, and going again', async () => {
+    await using source = createApiSource({
+      connection: own(),
+      backoff: { baseMs: 50, maxMs: 1000 },
+      silenceMs: 3000,
+      headersTimeoutMs: 2000,
+    });
+    const maps = source.openKind(KIND, { namespace: 'default' });
+    await firstValueFrom(maps.snapshot$.pipe(filter((now) => now.synced)));
+    apiserver?.kill('SIGSTOP');
+    try {
+      const { reason } = await firstValueFrom(maps.state$.pipe(filter(({ phase }) => phase === 'waiting')));
+      expect(reason).toMatch(/nothing came for 3000 ms|no answer within 2000 ms/);
+      await until('it says that it is out of touch', () => maps.snapshot().staleSince !== undefined);
+    } finally {
+      apiserver?.kill('SIGCONT');
+    }
+    await put('after-freeze', 'x');
+    await until('the change arrives', () => maps.snapshot().items.has('default/after-freeze'));
+    await until('in touch again', () => maps.snapshot().staleSince === undefined);
+    expect(new Map(maps.snapshot().items)).toEqual(await truth());
+  }, 120_000);
+
+  it('a way to it that breaks at every stage: 25 connections, each reset a little later', async () => {
+    const { port } = new URL(server);
+    let connections = 0;
+    let mended = false;
+    const relay = createServer((client: Socket) => {
+      const upstream = connect(Number(port), '127.0.0.1');
+      // From within the TLS handshake to within a list.
+      let left = mended ? Number.POSITIVE_INFINITY : 200 + 60 * connections;
+      connections++;
+      upstream.on('data', (chunk: Buffer) => {
+        left -= chunk.length;
+        if (left > 0) return void client.write(chunk);
+        client.write(chunk.subarray(0, chunk.length + left));
+        client.resetAndDestroy();
+        upstream.destroy();
+      });
+      client.pipe(upstream);
+      client.on('error', () => upstream.destroy());
+      upstream.on('error', () => client.destroy());
+      upstream.on('close', () => client.destroy());
+    });
+    await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
+    const through = `https://127.0.0.1:${(relay.address() as AddressInfo).port}`;
+    const broken = createConnection({
+      settings: () => ({ server: through, token: TOKEN, insecureSkipTlsVerify: true }),
+    });
+    await using source = createApiSource({
+      connection: broken,
+      pageSize: 3,
+      backoff: { baseMs: 10, maxMs: 50 },
+      listLimit: { burst: 100, everyMs: 10 },
+    });
+    const maps = source.openKind(KIND, { namespace: 'default' });
+    await until('25 connections', () => connections > 25);
+    mended = true;
+    await put('after-resets', 'x');
+    await until(
+      'the change arrives',
+      () => maps.snapshot().synced && maps.snapshot().items.has('default/after-resets'),
+    );
+    expect(new Map(maps.snapshot().items)).toEqual(await truth());
+    relay.close();
+  }, 120_000);
 
   it('elects one leader', async () => {
     const stand = (identity: string) =>

@@ -66,5 +66,9 @@ export function createLimiter(burst: number, everyMs: number, now: () => number 
       }
       return Math.max(1, everyMs - (now() - filledAt));
     },
+    /** A call was not made after all. */
+    giveBack(): void {
+      free = Math.min(burst, free + 1);
+    },
   };
 }

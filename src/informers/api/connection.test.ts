@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { connect } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { filter, firstValueFrom } from 'rxjs';
@@ -183,6 +183,99 @@ describe('reaches servers', () => {
     expect(tunnels).toBeGreaterThan(0);
     proxy.closeAllConnections();
     proxy.close();
+  });
+});
+
+describe('connections that break', () => {
+  /** A way to a server that does with each connection, by its number, what it is told to. */
+  async function relay(port: number, treat: (client: Socket, count: number) => boolean) {
+    let count = 0;
+    const server = createServer((client) => {
+      client.on('error', () => {});
+      if (!treat(client, count++)) return;
+      const upstream = connect(port, '127.0.0.1');
+      client.pipe(upstream).pipe(client);
+      upstream.on('error', () => client.destroy());
+      client.on('close', () => upstream.destroy());
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return {
+      port: (server.address() as AddressInfo).port,
+      get count() {
+        return count;
+      },
+      [Symbol.dispose]: () => void server.close(),
+    };
+  }
+
+  it('reset during the TLS handshake, again and again, each time a step later', async () => {
+    await using server = await createApiServer({ tls: await tlsOf('server') });
+    using way = await relay(server.port, (client, count) => {
+      if (count >= 6) return true;
+      if (count === 0) client.resetAndDestroy();
+      else if (count < 3) client.once('data', () => client.resetAndDestroy());
+      else {
+        const upstream = connect(server.port, '127.0.0.1');
+        client.pipe(upstream);
+        // Some bytes of the server's part of the handshake, then the end.
+        upstream.once('data', (chunk: Buffer) => {
+          client.write(chunk.subarray(0, 100 * count), () => client.resetAndDestroy());
+          upstream.destroy();
+        });
+        upstream.on('error', () => {});
+      }
+      return false;
+    });
+    const ca = await text('ca.crt');
+    await follows(server, createConnection({ settings: () => ({ server: `https://localhost:${way.port}`, ca }) }));
+    expect(way.count).toBeGreaterThan(6);
+  });
+
+  it('an idle connection that the server closes as it is used again', async () => {
+    let requests = 0;
+    const server = createServer((client) => {
+      client.on('error', () => {});
+      let own = 0;
+      client.on('data', () => {
+        requests++;
+        if (own++ > 0) return void client.resetAndDestroy();
+        client.write('HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}');
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const connection = createConnection({ settings: () => ({ server: `http://127.0.0.1:${port}` }) });
+    expect(await callApi(connection, { path: '/a' })).toEqual({});
+    // Read again where reading twice is reading once; a write is the caller's to repeat.
+    expect(await callApi(connection, { path: '/b' })).toEqual({});
+    expect(requests).toBe(3);
+    await expect(callApi(connection, { path: '/c', method: 'POST', body: {} })).rejects.toMatchObject({
+      code: 'API_UNREACHABLE',
+    });
+    expect(requests).toBe(4);
+    connection.close();
+    server.close();
+  });
+
+  it('a server that is away and comes back at the same place', async () => {
+    const first = await createApiServer();
+    const { port } = first;
+    first.apply(buildPod('a/p'));
+    const connection = createConnection({ settings: () => ({ server: `http://127.0.0.1:${port}` }) });
+    await using source = createApiSource({ connection, backoff: { baseMs: 20, maxMs: 200 } });
+    const pods = source.open('Pod');
+    await firstValueFrom(pods.snapshot$.pipe(filter((now) => now.synced)));
+    const backup = first.backup();
+    await first.close();
+    const away = await firstValueFrom(pods.state$.pipe(filter(({ reason }) => reason.includes('ECONNREFUSED'))));
+    expect(away.phase).toBe('waiting');
+    expect(pods.snapshot()).toMatchObject({ synced: true, staleSince: expect.any(Number) as number });
+    expect([...pods.snapshot().items.keys()]).toEqual(['a/p']);
+    await using second = await createApiServer({ port });
+    second.restore(backup);
+    second.apply(buildPod('a/q'));
+    await until('it follows', () => pods.snapshot().items.has('a/q') && pods.snapshot().staleSince === undefined);
+    expect([...pods.snapshot().items.keys()].sort()).toEqual(['a/p', 'a/q']);
   });
 });
 

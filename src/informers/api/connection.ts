@@ -67,7 +67,7 @@ export interface ApiResponse {
 export interface Connection {
   /** Base URL, for people. */
   readonly server: string;
-  /** @throws SdkError `API_UNREACHABLE` | `ABORTED` */
+  /** @throws SdkError `API_UNREACHABLE` (`details.sent`: whether the request left) | `ABORTED` */
   request(request: ApiRequest): Promise<ApiResponse>;
   /** The server refused our credentials: ask for new ones before the next request. */
   refresh(): void;
@@ -204,10 +204,12 @@ function send(settings: ConnectionSettings, agent: http.Agent, request: ApiReque
     });
     const limit = request.headersTimeoutMs ?? 15_000;
     const timer = setTimeout(() => outgoing.destroy(new Error(`no answer within ${limit} ms`)), limit);
+    let sent = false;
+    outgoing.on('finish', () => (sent = true));
     outgoing.on('error', (error: NodeJS.ErrnoException) => {
       clearTimeout(timer);
       if (request.signal?.aborted === true) return reject(aborted(error));
-      const failure = unreachable('The API server cannot be reached', error);
+      const failure = unreachable('The API server cannot be reached', error, { sent });
       if (outgoing.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE')) staleSockets.add(failure);
       reject(failure);
     });
@@ -245,8 +247,11 @@ export function aborted(cause?: unknown): SdkError {
   return new SdkError('Aborted', { code: 'ABORTED', cause });
 }
 
-/** The error for a server that cannot be reached or a connection that broke; the cause's words are for people. */
-export function unreachable(what: string, cause: unknown): SdkError {
+/**
+ * The error for a server that cannot be reached or a connection that broke; the cause's words are for people.
+ * `sent: false`: the request never left, for there was no connection.
+ */
+export function unreachable(what: string, cause: unknown, facts: { readonly sent?: boolean } = {}): SdkError {
   const error = cause as NodeJS.ErrnoException;
   // Node's word for a connection that the other side broke while an answer was read.
   const said = cause instanceof Error && cause.message === 'aborted' ? 'the connection was reset' : undefined;
@@ -255,6 +260,6 @@ export function unreachable(what: string, cause: unknown): SdkError {
     code: 'API_UNREACHABLE',
     retryable: true,
     cause,
-    details: typeof error.code === 'string' ? { errno: error.code } : {},
+    details: { ...facts, ...(typeof error.code === 'string' ? { errno: error.code } : {}) },
   });
 }

@@ -108,6 +108,8 @@ export async function runListWatch<Item>(
     }
     if (openedAt > 0) backoff.healthy(openedAt, heardAt);
     openedAt = 0;
+    // The ration is of lists that a server sees; one that is away must not make us wait longer when it is back.
+    if (needList && details['sent'] === false) limiter.giveBack();
     let wait = backoff.next();
     if (denied) wait = Math.min(wait, options.deniedMaxMs ?? 30_000);
     const asked = details['retryAfterMs'];

@@ -138,7 +138,8 @@ export function createObjectStore(firstVersion = 1): ObjectStore {
       tables.clear();
       for (const [id, table] of backup.objects) tables.set(id, new Map(table));
       version = backup.version;
-      compacted = 0;
+      // A snapshot holds no past: who is behind it has to read everything, who is ahead of it is told nothing of that.
+      compacted = version;
       logs.clear();
     },
   };
