@@ -24,6 +24,7 @@ const proofOnly = process.env['PROOF']
       'test/netns/routing-convergence.test.ts',
       'test/peers/ingress-ecmp.test.ts',
       'test/peers/bgp-bfd.test.ts',
+      'test/peers/envtest-stand-in.test.ts',
       'test/peers/bgp-bird-session.test.ts',
       'test/peers/bgp-frr-session.test.ts',
       'test/peers/bgp-gobgp.test.ts',

@@ -62,8 +62,15 @@ const proofs: Readonly<Record<string, () => readonly Step[]>> = {
     tests('headline and T2-T5: a director dies under load', 'test/kernel/routing-ingress.test.ts'),
   ],
   informers: () => [
-    tests('projections, sources, fault table', 'src/{objects,informers,testing}/**/*.test.ts'),
+    tests(
+      'projections, sources, fault table, model check of 160 histories',
+      'src/{objects,informers,testing}/**/*.test.ts',
+    ),
+    tests('lasting faults: at most ten LISTs a minute', 'test/proof/informers-lists.test.ts'),
     tests('witnesses: client-node and kubectl', 'test/peers/apiserver*.test.ts'),
+    tests('a real kube-apiserver, where KUBEBUILDER_ASSETS has one', 'test/peers/envtest.test.ts'),
+    tests('the same suite against a stand-in: starts, kills, stops, skips', 'test/peers/envtest-stand-in.test.ts'),
+    script('50,000 pods and 1,000 changes a second beside client-node', 'bench/run.ts', 'informers'),
   ],
   agent: () => [
     tests('agent', 'examples/agent/**/*.test.ts'),
