@@ -1,0 +1,164 @@
+/**
+ * The peers around a speaker under judgement: for each case a sender of its own, and one third peer that sees what comes out.
+ * Runs in the namespace of the peers; takes a job as JSON, prints one JSON line: what the third peer saw, case by case.
+ */
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import { message } from '../../src/bgp/index.ts';
+import type { MalformedCase, Seen } from './bgp-malformed.ts';
+import { malformedUpdates } from './bgp-malformed.ts';
+
+/** What to run. */
+export interface TesterJob {
+  /** Address of the speaker under judgement, of AS 65000. */
+  readonly target: string;
+  /** Address of the third peer, of AS 65002. */
+  readonly third: string;
+  /** Cases by their number, each with the address of its sender. */
+  readonly cases: readonly { readonly index: number; readonly address: string }[];
+}
+
+/** What was seen of one case. */
+export interface Observation {
+  readonly index: number;
+  readonly seen: Seen | 'no session' | 'no good route';
+  /** A good route sent after it came through. */
+  readonly sentinel: boolean;
+  /** Attributes of the route as the third peer has it now: header and value as hex, by code. */
+  readonly attributes: Readonly<Record<number, string>>;
+}
+
+const MARK = 0xfde80063;
+const LOCAL_AS = 65000;
+
+interface Held {
+  readonly marked: boolean;
+  readonly attributes: Record<number, string>;
+}
+
+interface Peer {
+  readonly socket: Socket;
+  /** Routes that it holds now, by prefix. */
+  readonly held: Map<string, Held>;
+  closed: boolean;
+  up: boolean;
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function until(probe: () => boolean, ms: number): Promise<boolean> {
+  const end = performance.now() + ms;
+  while (!probe()) {
+    if (performance.now() > end) return false;
+    await pause(10);
+  }
+  return true;
+}
+
+/** Attributes of an UPDATE as they stand. */
+function raw(bytes: Uint8Array, from: number, length: number): Record<number, string> {
+  const found: Record<number, string> = {};
+  for (let at = from; at + 2 < from + length;) {
+    const extended = (bytes[at]! & 0x10) !== 0;
+    const size = extended ? (bytes[at + 2]! << 8) | bytes[at + 3]! : bytes[at + 2]!;
+    const end = at + (extended ? 4 : 3) + size;
+    found[bytes[at + 1]!] = Buffer.from(bytes.subarray(at, end)).toString('hex');
+    at = end;
+  }
+  return found;
+}
+
+function open(target: string, address: string, asn: number, narrow: boolean): Peer {
+  const socket = connect({ host: target, port: 179, localAddress: address, noDelay: true });
+  const peer: Peer = { socket, held: new Map(), closed: false, up: false };
+  const framer = message.createFramer();
+  const parts = message.createUpdateParts();
+  const context: message.AttributeContext = { peerType: 'ebgp', families: ['ipv4-unicast', 'ipv6-unicast'] };
+  socket.on('error', () => undefined);
+  socket.on('close', () => (peer.closed = true));
+  socket.on('data', (chunk: Uint8Array) => {
+    framer.push(chunk, (bytes, offset, length, type) => {
+      if (type === 3) peer.closed = true;
+      if (type === 4 && !peer.up) {
+        peer.up = true;
+        socket.write(message.encodeKeepalive());
+      }
+      if (type !== 2) return;
+      const update = message.decodeUpdate(bytes, offset, length, context);
+      for (const { routes } of update.withdrawn) for (const { text } of routes) peer.held.delete(text);
+      message.splitUpdate(bytes, offset, length, parts);
+      const attributes = raw(bytes, parts.attributesOffset, parts.attributesLength);
+      const marked = update.attributes.communities?.includes(MARK) === true;
+      for (const { routes } of update.announced)
+        for (const { text } of routes) peer.held.set(text, { marked, attributes });
+    });
+  });
+  const capabilities: message.Capability[] = [
+    { type: 'multiprotocol', family: 'ipv4-unicast' },
+    { type: 'multiprotocol', family: 'ipv6-unicast' },
+  ];
+  if (!narrow) capabilities.push({ type: 'four-octet-as', asn });
+  const routerId = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
+  socket.on('connect', () => {
+    socket.write(message.encodeOpen({ asn, holdTime: 180, routerId, capabilities }));
+    // Some wait for it before they send theirs.
+    setTimeout(() => socket.write(message.encodeKeepalive()), 50);
+  });
+  return peer;
+}
+
+function goodRoute(one: MalformedCase, address: string, prefix: string): Uint8Array {
+  const asn = one.session === 'ibgp' ? LOCAL_AS : 65001;
+  const attributes: message.PathAttributes = {
+    origin: 'igp',
+    asPath: one.session === 'ibgp' ? [] : [{ type: 'sequence', asns: [asn] }],
+    ...(one.session === 'ibgp' ? { localPref: 100 } : {}),
+    communities: [MARK],
+  };
+  const fields: message.UpdateFields = {
+    attributes,
+    announce: { family: 'ipv4-unicast', nextHop: address, routes: [message.prefixNlri(prefix)] },
+  };
+  return Buffer.concat(message.encodeUpdate(fields, { fourOctetAs: !one.twoOctetAs, peerType: one.session }).messages);
+}
+
+async function judge(job: TesterJob, third: Peer, index: number, address: string): Promise<Observation> {
+  const one = malformedUpdates[index]!;
+  const number = Number(address.split('.')[3]) + 256 * Number(address.split('.')[2]);
+  const prefix = `10.${100 + (number >> 8)}.${number & 255}.0/24`;
+  const after = `10.${120 + (number >> 8)}.${number & 255}.0/24`;
+  const peerAs = one.session === 'ibgp' ? LOCAL_AS : 65001;
+  const none = { index, sentinel: false, attributes: {} };
+  const sender = open(job.target, address, peerAs, one.twoOctetAs);
+  try {
+    if (!(await until(() => sender.up || sender.closed, 10_000)) || sender.closed)
+      return { ...none, seen: 'no session' };
+    sender.socket.write(goodRoute(one, address, prefix));
+    if (!(await until(() => third.held.has(prefix), 10_000))) return { ...none, seen: 'no good route' };
+    const session = { prefix, peerAs, localAs: LOCAL_AS, peerAddress: address, localAddress: job.target };
+    sender.socket.write(one.build(session));
+    await pause(150);
+    if (!sender.closed) sender.socket.write(goodRoute(one, address, after));
+    await until(() => sender.closed || third.held.has(after), 4000);
+    await pause(300);
+    const held = third.held.get(prefix);
+    const seen: Seen = sender.closed
+      ? 'reset'
+      : held === undefined
+        ? 'withdrawn'
+        : held.marked
+          ? 'unchanged'
+          : 'replaced';
+    return { index, seen, sentinel: third.held.has(after), attributes: held?.attributes ?? {} };
+  } finally {
+    sender.socket.destroy();
+  }
+}
+
+const job = JSON.parse(process.argv[2] ?? '{}') as TesterJob;
+const third = open(job.target, job.third, 65002, false);
+if (!(await until(() => third.up, 20_000))) throw new Error('the third peer got no session');
+await pause(500);
+const observations = await Promise.all(job.cases.map(({ index, address }) => judge(job, third, index, address)));
+process.stdout.write(`${JSON.stringify(observations)}\n`);
+process.exit(0);
