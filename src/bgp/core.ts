@@ -8,6 +8,8 @@ import { createBfdMonitor } from './bfd/monitor.ts';
 import type { SpeakerConfig } from './model.ts';
 import type { AttributeStore } from './rib/attribute-store.ts';
 import { createAttributeStore } from './rib/attribute-store.ts';
+import type { AggregateOptions, Aggregates } from './rib/aggregate.ts';
+import { createAggregates } from './rib/aggregate.ts';
 import type { Intake } from './rib/intake.ts';
 import { createIntake } from './rib/intake.ts';
 import type { Rib, RibPeer } from './rib/table.ts';
@@ -40,6 +42,8 @@ export interface Core {
   readonly routes: RouteStream;
   readonly bfd: BfdMonitor;
   ribOf(family: 4 | 6): Rib;
+  /** Replaces the aggregates. */
+  setAggregates(list: readonly AggregateOptions[]): void;
   /** Asks for a turn after the input at hand. */
   schedule(): void;
   /**
@@ -109,6 +113,7 @@ export function createCore(
     [rib6, { flags: new Uint8Array(1024), list: [] }],
   ]);
   let recheck: (() => void) | undefined;
+  let aggregates: readonly [Aggregates?, Aggregates?] = [];
   const sweeps: Sweep[] = [];
   let scheduled = false;
   let spent = 0;
@@ -118,6 +123,7 @@ export function createCore(
     rib.alwaysCompareMed = config.alwaysCompareMed ?? false;
     const waiting = idle.get(rib)!;
     rib.onChange = (prefix, bestChanged) => {
+      aggregates[rib === rib4 ? 0 : 1]?.note(prefix);
       exports.mark(rib, prefix, bestChanged);
       if (routes.active) routes.mark(rib, prefix);
       if (rib.head[prefix] !== -1) return;
@@ -173,6 +179,7 @@ export function createCore(
     for (const sweep of sweeps) runSweep(sweep, SWEEP_SLICE);
     for (let index = sweeps.length - 1; index >= 0; index--) if (sweeps[index]!.over) sweeps.splice(index, 1);
     if (sweeps.length > 0) more = true;
+    for (const one of aggregates) one?.work();
     if (!core.deferring) {
       if (exports.work()) more = true;
       routes.publish();
@@ -203,6 +210,14 @@ export function createCore(
     routes,
     bfd: createBfdMonitor(),
     ribOf: (family) => (family === 4 ? rib4 : rib6),
+    setAggregates(list) {
+      const before = aggregates;
+      aggregates = [];
+      for (const one of before) one?.close();
+      const origin = { asn: config.asn, routerId: config.routerId };
+      if (list.length > 0) aggregates = [createAggregates(rib4, list, origin), createAggregates(rib6, list, origin)];
+      schedule();
+    },
     schedule,
     spend(ms, source) {
       spent += ms;

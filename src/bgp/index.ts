@@ -16,6 +16,7 @@ export type {
   UnicastFamily,
 } from './model.ts';
 export type { AttributeChanges, Policy, PolicyContext, PolicyRoute, Verdict } from './policy/types.ts';
+export type { AggregateOptions } from './rib/aggregate.ts';
 export type { Reason } from './rib/decision.ts';
 export type { SessionState } from './session/fsm.ts';
 export type { Clock } from './session/clock.ts';

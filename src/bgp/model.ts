@@ -5,6 +5,7 @@
  */
 import type { Role } from './message/types.ts';
 import type { Policy } from './policy/types.ts';
+import type { AggregateOptions } from './rib/aggregate.ts';
 
 /** Families that a session may carry. */
 export type UnicastFamily = 'ipv4-unicast' | 'ipv6-unicast';
@@ -147,6 +148,8 @@ export interface SpeakerConfig {
   readonly importPolicy?: Policy;
   /** Export policy of peers without one. @defaultValue accepts everything */
   readonly exportPolicy?: Policy;
+  /** Prefixes originated while a longer route within them is best. */
+  readonly aggregates?: readonly AggregateOptions[];
   /** Said in the FQDN capability; none when absent. */
   readonly hostName?: string;
 }

@@ -4,6 +4,7 @@
  */
 import { SdkError, isAddress, tryParsePrefix } from '../net/index.ts';
 import type { PeerOptions, SessionOptions, SpeakerConfig } from './model.ts';
+import type { AggregateOptions } from './rib/aggregate.ts';
 
 function fail(path: string, reason: string): never {
   throw new SdkError(`${path} ${reason}`, { code: 'INVALID_OPTION', details: { path } });
@@ -84,11 +85,23 @@ export function checkSpeaker(config: SpeakerConfig): void {
     if (seen.has(key)) fail(`peers[${index}].address`, 'is configured twice');
     seen.add(key);
   });
+  checkAggregates(config.aggregates ?? []);
   config.dynamicPeers?.forEach((one, index) => {
     const path = `dynamicPeers[${index}]`;
     if (tryParsePrefix(one.prefix) === undefined) fail(`${path}.prefix`, `${JSON.stringify(one.prefix)} is no prefix`);
     if (one.asns.length === 0) fail(`${path}.asns`, 'must not be empty');
     one.asns.forEach((asn, at) => integer(asn, 1, 0xffffffff, `${path}.asns[${at}]`));
     session({ ...one, asn: one.asns[0] ?? 0 }, path);
+  });
+}
+
+/** Judges aggregates. @throws SdkError `INVALID_OPTION`, `details.path` names the first fault */
+export function checkAggregates(list: readonly AggregateOptions[]): void {
+  const prefixes = new Set<string>();
+  list.forEach(({ prefix }, index) => {
+    const parsed = tryParsePrefix(prefix);
+    if (parsed === undefined) fail(`aggregates[${index}].prefix`, `${JSON.stringify(prefix)} is no prefix`);
+    if (prefixes.has(prefix)) fail(`aggregates[${index}].prefix`, 'is configured twice');
+    prefixes.add(prefix);
   });
 }

@@ -7,6 +7,7 @@ import type { Advertisement, Issue, KernelRouteChanges } from '../net/values.ts'
 import type { Capability, PathAttributes } from './message/types.ts';
 import type { DynamicPeerOptions, PeerOptions, UnicastFamily } from './model.ts';
 import type { Policy } from './policy/types.ts';
+import type { AggregateOptions } from './rib/aggregate.ts';
 import type { Reason } from './rib/decision.ts';
 import type { SessionState } from './session/fsm.ts';
 
@@ -110,6 +111,8 @@ export interface Speaker extends AsyncDisposable {
   setPeers(peers: readonly PeerOptions[]): void;
   /** Replaces the prefixes from which peers may come; sessions of prefixes that stay are not touched. */
   setDynamicPeers(peers: readonly DynamicPeerOptions[]): void;
+  /** Replaces the aggregates. @throws SdkError `INVALID_OPTION` */
+  setAggregates(aggregates: readonly AggregateOptions[]): void;
   /** Replaces the policies of peers without one of their own; routes are evaluated anew and only differences are sent. */
   setPolicies(policies: { readonly importPolicy?: Policy; readonly exportPolicy?: Policy }): void;
   /** Ends sessions with a peer and starts anew; `soft` asks for its routes and tells ours again instead. */

@@ -20,7 +20,7 @@ import { CeaseError } from './message/constants.ts';
 import { notification } from './message/notification.ts';
 import { createCore } from './core.ts';
 import type { DynamicPeerOptions, PeerOptions, SpeakerConfig } from './model.ts';
-import { checkSpeaker } from './options.ts';
+import { checkAggregates, checkSpeaker } from './options.ts';
 import type { DefaultPolicies, PeerRuntime } from './peer-runtime.ts';
 import { createPeerRuntime, peerAddress, shutdownNotification } from './peer-runtime.ts';
 import type { PolicyRoute } from './policy/types.ts';
@@ -371,6 +371,7 @@ export async function createSpeaker(options: SpeakerOptions): Promise<Speaker> {
     }
   }
   setDynamicPeers(options.dynamicPeers ?? []);
+  core.setAggregates(options.aggregates ?? []);
   for (const peer of options.peers ?? []) addPeer(keyOf(peer), peer, undefined).start();
   changed();
 
@@ -401,6 +402,10 @@ export async function createSpeaker(options: SpeakerOptions): Promise<Speaker> {
     setAdvertisements,
     setPeers,
     setDynamicPeers,
+    setAggregates(list) {
+      checkAggregates(list);
+      core.setAggregates(list);
+    },
     setPolicies(next) {
       policies.importPolicy = next.importPolicy;
       policies.exportPolicy = next.exportPolicy;

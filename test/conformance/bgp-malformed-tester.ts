@@ -31,15 +31,10 @@ export interface Observation {
 const MARK = 0xfde80063;
 const LOCAL_AS = 65000;
 
-interface Held {
-  readonly marked: boolean;
-  readonly attributes: Record<number, string>;
-}
-
 interface Peer {
   readonly socket: Socket;
   /** Routes that it holds now, by prefix. */
-  readonly held: Map<string, Held>;
+  readonly held: Map<string, Record<number, string>>;
   closed: boolean;
   up: boolean;
 }
@@ -88,9 +83,7 @@ function open(target: string, address: string, asn: number, narrow: boolean): Pe
       for (const { routes } of update.withdrawn) for (const { text } of routes) peer.held.delete(text);
       message.splitUpdate(bytes, offset, length, parts);
       const attributes = raw(bytes, parts.attributesOffset, parts.attributesLength);
-      const marked = update.attributes.communities?.includes(MARK) === true;
-      for (const { routes } of update.announced)
-        for (const { text } of routes) peer.held.set(text, { marked, attributes });
+      for (const { routes } of update.announced) for (const { text } of routes) peer.held.set(text, attributes);
     });
   });
   const capabilities: message.Capability[] = [
@@ -129,12 +122,19 @@ async function judge(job: TesterJob, third: Peer, index: number, address: string
   const after = `10.${120 + (number >> 8)}.${number & 255}.0/24`;
   const peerAs = one.session === 'ibgp' ? LOCAL_AS : 65001;
   const none = { index, sentinel: false, attributes: {} };
-  const sender = open(job.target, address, peerAs, one.twoOctetAs);
+  let sender = open(job.target, address, peerAs, one.twoOctetAs);
   try {
-    if (!(await until(() => sender.up || sender.closed, 10_000)) || sender.closed)
-      return { ...none, seen: 'no session' };
+    // Some refuse a neighbour for a moment after their start.
+    await until(() => sender.up || sender.closed, 20_000);
+    for (let attempt = 0; sender.closed && attempt < 10; attempt++) {
+      await pause(1000);
+      sender = open(job.target, address, peerAs, one.twoOctetAs);
+      await until(() => sender.up || sender.closed, 20_000);
+    }
+    if (!sender.up) return { ...none, seen: 'no session' };
     sender.socket.write(goodRoute(one, address, prefix));
     if (!(await until(() => third.held.has(prefix), 10_000))) return { ...none, seen: 'no good route' };
+    const before = third.held.get(prefix);
     const session = { prefix, peerAs, localAs: LOCAL_AS, peerAddress: address, localAddress: job.target };
     sender.socket.write(one.build(session));
     await pause(150);
@@ -142,14 +142,15 @@ async function judge(job: TesterJob, third: Peer, index: number, address: string
     await until(() => sender.closed || third.held.has(after), 4000);
     await pause(300);
     const held = third.held.get(prefix);
+    const unchanged = JSON.stringify(held) === JSON.stringify(before);
     const seen: Seen = sender.closed
       ? 'reset'
       : held === undefined
         ? 'withdrawn'
-        : held.marked
+        : unchanged
           ? 'unchanged'
           : 'replaced';
-    return { index, seen, sentinel: third.held.has(after), attributes: held?.attributes ?? {} };
+    return { index, seen, sentinel: third.held.has(after), attributes: held ?? {} };
   } finally {
     sender.socket.destroy();
   }

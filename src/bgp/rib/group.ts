@@ -297,10 +297,11 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
       const following = seats.filter((seat) => !behind.includes(seat));
       const lone = seats.length === 1 ? seats[0]!.member.peer : -1;
       const stale: number[] = [];
+      const { suppressed } = rib;
       for (; queueHead < end; queueHead++) {
         const prefix = queue[queueHead]!;
         queuedFlag[prefix] = 0;
-        const row = rib.best[prefix]!;
+        const row = suppressed?.[prefix] === 1 ? -1 : rib.best[prefix]!;
         const old = sent[prefix]!;
         const oldSource = source[prefix]!;
         const from = row < 0 ? 0 : rib.rowPeer[row]!;

@@ -44,7 +44,7 @@ function groupOf(options: PathGroupOptions, seats: Seat[], ids: Map<string, numb
   /** Paths to tell of a prefix: the best first. */
   const wanted = (prefix: number, member: number): Map<number, number> => {
     const paths = new Map<number, number>();
-    if (rib.head[prefix]! < 0) return paths;
+    if (rib.head[prefix]! < 0 || rib.suppressed?.[prefix] === 1) return paths;
     const best = rib.best[prefix]!;
     const rows = usableRows(rib, prefix).sort((a, b) => Number(b === best) - Number(a === best));
     for (const row of rows) {

@@ -60,6 +60,8 @@ export interface Rib {
   metrics: ((nextHop: number) => number) | undefined;
   /** Compares MED between different neighbour ASes too. */
   alwaysCompareMed: boolean;
+  /** 1 for prefixes that an aggregate stands for: they are not told. Absent: none. */
+  suppressed: Uint8Array | undefined;
   /** A prefix changed: its best path, or any path (for those who use several). */
   onChange: (prefix: number, bestChanged: boolean) => void;
 }
@@ -88,6 +90,7 @@ export function createRib(family: Family, store: AttributeStore, peers: (RibPeer
     routes: 0,
     metrics: undefined,
     alwaysCompareMed: false,
+    suppressed: undefined,
     onChange: () => undefined,
   };
 }
