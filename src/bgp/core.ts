@@ -25,6 +25,9 @@ import type { SpeakerEvent } from './speaker-types.ts';
 /** Rows of a peer that are visited in one turn. */
 const SWEEP_SLICE = 40_000;
 
+/** Prefixes without a path that are looked at in one turn. */
+const COLLECT_SLICE = 8192;
+
 /** Milliseconds of input that are taken in before the turn that works it off; whoever has more to say waits for the next. */
 const INPUT_SLICE_MS = 8;
 
@@ -77,6 +80,8 @@ export function quad(text: string): number {
 interface Idle {
   flags: Uint8Array;
   list: number[];
+  /** Those of `list` that are still needed. */
+  kept: number[];
 }
 
 interface Sweep {
@@ -109,8 +114,8 @@ export function createCore(
   const exports = createExports();
   const routes = createRouteStream(ribs, config.multipath ?? {});
   const idle = new Map<Rib, Idle>([
-    [rib4, { flags: new Uint8Array(1024), list: [] }],
-    [rib6, { flags: new Uint8Array(1024), list: [] }],
+    [rib4, { flags: new Uint8Array(1024), list: [], kept: [] }],
+    [rib6, { flags: new Uint8Array(1024), list: [], kept: [] }],
   ]);
   let recheck: (() => void) | undefined;
   let aggregates: readonly [Aggregates?, Aggregates?] = [];
@@ -134,29 +139,35 @@ export function createCore(
     };
   }
 
-  /** Frees prefixes that nobody has a path to, once everybody has been told. */
-  const collect = (): void => {
+  /** Frees prefixes that nobody has a path to, once everybody has been told; returns whether there is more to do now. */
+  const collect = (): boolean => {
+    let more = false;
     let left = 0;
     for (const [rib, waiting] of idle) {
-      if (waiting.list.length === 0) continue;
-      const kept: number[] = [];
       const needed = exports.needed(rib);
-      for (const prefix of waiting.list) {
+      for (let budget = COLLECT_SLICE; budget > 0 && waiting.list.length > 0; budget--) {
+        const prefix = waiting.list.pop()!;
         if (rib.head[prefix] === -1 && (needed(prefix) || (routes.active && routes.needs(rib, prefix)))) {
-          kept.push(prefix);
+          waiting.kept.push(prefix);
           continue;
         }
         waiting.flags[prefix] = 0;
         if (rib.head[prefix] === -1) forgetPrefix(rib, prefix);
       }
-      waiting.list = kept;
-      left += kept.length;
+      if (waiting.list.length > 0) {
+        more = true;
+        continue;
+      }
+      waiting.list = waiting.kept;
+      waiting.kept = [];
+      left += waiting.list.length;
     }
-    if (left === 0) return;
+    if (more || left === 0) return more;
     recheck ??= clock.after(1000, () => {
       recheck = undefined;
       schedule();
     });
+    return false;
   };
 
   const runSweep = (sweep: Sweep, budget: number): void => {
@@ -183,7 +194,7 @@ export function createCore(
     if (!core.deferring) {
       if (exports.work()) more = true;
       routes.publish();
-      if (!more) collect();
+      if (!more && collect()) more = true;
     }
     spent = 0;
     for (const source of paused) source.resume();

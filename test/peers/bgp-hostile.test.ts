@@ -19,7 +19,7 @@ import { until } from '../support/netns.ts';
 
 afterEach(tidy);
 
-const MAIN = fileURLToPath(new URL('../support/bgp-child.ts', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../bench/bgp/speaker.ts', import.meta.url));
 const MiB = 1024;
 
 interface Victim {
@@ -27,8 +27,6 @@ interface Victim {
   readonly lines: string[];
   /** Resident memory in KiB. */
   memory(): number;
-  /** Longest stop of the event loop so far, in milliseconds. */
-  block(): number;
   join(last: number, options?: { readonly alive?: boolean; readonly holdTime?: number }): Promise<WirePeer>;
 }
 
@@ -54,13 +52,11 @@ async function victim(bad: Partial<PeerOptions> = {}, holdTime = 9): Promise<Vic
   undo(() => void child.kill('SIGKILL'));
   const lines: string[] = [];
   let text = '';
-  let block = 0;
   child.stdout!.on('data', (chunk: Buffer) => {
     const parts = (text + chunk.toString()).split('\n');
     text = parts.pop() ?? '';
     for (const line of parts) {
-      if (line.startsWith('block ')) block = Math.max(block, Number(line.slice(6)));
-      else lines.push(line);
+      if (!line.startsWith('block ')) lines.push(line);
     }
   });
   const said = await until('the speaker', () => lines.find((line) => line.startsWith('listening')));
@@ -69,7 +65,6 @@ async function victim(bad: Partial<PeerOptions> = {}, holdTime = 9): Promise<Vic
     port,
     lines,
     memory: () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]),
-    block: () => block,
     async join(last, how = {}) {
       const peer = await wirePeer({ port, localAddress: `127.0.0.${last}`, asn: 65000 + last, holdTime, ...how });
       undo(() => peer.close());

@@ -1,7 +1,8 @@
 /**
  * Prefixes as dense numbers: open addressing over typed arrays, one table a family.
  * A prefix is one or four 32-bit words and a length; its id indexes every other column of the RIB, and is reused after
- * `removePrefix`. Linear probing with backward-shift deletion, so there are no tombstones to clean up.
+ * `removePrefix`. Linear probing with backward-shift deletion, so there are no tombstones to clean up. The slots are in segments that
+ * grow one at a time, each at a filling of its own: a table of a million prefixes never stops to rehash them all.
  * Stands at the bottom of the RIB; knows nothing of routes.
  */
 import type { Family } from '../../net/values.ts';
@@ -19,11 +20,21 @@ export interface PrefixTable {
   size: number;
   /** Ids in use. */
   live: number;
-  /** Id + 1 a slot, 0 free. */
-  slots: Int32Array;
-  mask: number;
+  /** Id + 1 a slot, 0 free; the upper bits of the hash choose the segment. */
+  readonly segments: Int32Array[];
+  /** Slots in use, a segment. */
+  readonly used: Int32Array;
   /** Ids to be given out again. */
   free: number[];
+}
+
+const SEGMENT_BITS = 6;
+const SEGMENTS = 1 << SEGMENT_BITS;
+const SEGMENT_SHIFT = 32 - SEGMENT_BITS;
+
+/** Slots that a segment may fill before it grows: half of them in the first segment, nearly four fifths in the last. */
+function limitOf(segment: number, slots: number): number {
+  return slots * (0.5 + (0.28 * segment) / SEGMENTS);
 }
 
 /** An empty table. */
@@ -36,8 +47,8 @@ export function createPrefixTable(family: Family): PrefixTable {
     lengths: new Uint8Array(1024),
     size: 0,
     live: 0,
-    slots: new Int32Array(2048),
-    mask: 2047,
+    segments: Array.from({ length: SEGMENTS }, () => new Int32Array(32)),
+    used: new Int32Array(SEGMENTS),
     free: [],
   };
 }
@@ -71,31 +82,37 @@ function equals(table: PrefixTable, id: number, a: number, b: number, c: number,
 
 /** Id of a prefix (words unsigned, host bits zero, `b c d` zero for IPv4); -1 when the table lacks it. */
 export function findPrefix(table: PrefixTable, a: number, b: number, c: number, d: number, length: number): number {
-  const { slots, mask } = table;
-  for (let slot = hashOf(a, b, c, d, length) & mask; ; slot = (slot + 1) & mask) {
+  const hash = hashOf(a, b, c, d, length);
+  const slots = table.segments[hash >>> SEGMENT_SHIFT]!;
+  const mask = slots.length - 1;
+  for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
     const id = slots[slot]! - 1;
     if (id < 0) return -1;
     if (equals(table, id, a, b, c, d, length)) return id;
   }
 }
 
-function rehash(table: PrefixTable, slotCount: number): void {
-  const slots = new Int32Array(slotCount);
-  const mask = slotCount - 1;
-  for (const entry of table.slots) {
+function grow(table: PrefixTable, segment: number): void {
+  const before = table.segments[segment]!;
+  const slots = new Int32Array(before.length * 2);
+  const mask = slots.length - 1;
+  for (let from = 0; from < before.length; from++) {
+    const entry = before[from]!;
     if (entry === 0) continue;
     let slot = hashOfId(table, entry - 1) & mask;
     while (slots[slot] !== 0) slot = (slot + 1) & mask;
     slots[slot] = entry;
   }
-  table.slots = slots;
-  table.mask = mask;
+  table.segments[segment] = slots;
 }
 
 /** Id of a prefix, taken into the table when new. */
 export function internPrefix(table: PrefixTable, a: number, b: number, c: number, d: number, length: number): number {
-  const { slots, mask } = table;
-  let slot = hashOf(a, b, c, d, length) & mask;
+  const hash = hashOf(a, b, c, d, length);
+  const segment = hash >>> SEGMENT_SHIFT;
+  const slots = table.segments[segment]!;
+  const mask = slots.length - 1;
+  let slot = hash & mask;
   for (; ; slot = (slot + 1) & mask) {
     const known = slots[slot]! - 1;
     if (known < 0) break;
@@ -117,14 +134,18 @@ export function internPrefix(table: PrefixTable, a: number, b: number, c: number
     table.bits[at + 3] = d;
   }
   slots[slot] = id + 1;
-  if (++table.live * 4 > slots.length * 3) rehash(table, slots.length * 2);
+  table.live++;
+  if (++table.used[segment]! > limitOf(segment, slots.length)) grow(table, segment);
   return id;
 }
 
 /** Gives an id back. The caller has dropped everything that it indexes. */
 export function removePrefix(table: PrefixTable, id: number): void {
-  const { slots, mask } = table;
-  let hole = hashOfId(table, id) & mask;
+  const hash = hashOfId(table, id);
+  const segment = hash >>> SEGMENT_SHIFT;
+  const slots = table.segments[segment]!;
+  const mask = slots.length - 1;
+  let hole = hash & mask;
   while (slots[hole] !== id + 1) hole = (hole + 1) & mask;
   for (let slot = (hole + 1) & mask; slots[slot] !== 0; slot = (slot + 1) & mask) {
     const home = hashOfId(table, slots[slot]! - 1) & mask;
@@ -137,6 +158,7 @@ export function removePrefix(table: PrefixTable, id: number): void {
   slots[hole] = 0;
   table.free.push(id);
   table.live--;
+  table.used[segment]!--;
 }
 
 /** Capacity that a column indexed by prefix id needs now. */
