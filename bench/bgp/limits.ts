@@ -38,16 +38,16 @@ interface Child {
   stop(): void;
 }
 
-async function child(options: SpeakerOptions): Promise<Child> {
-  const made = spawn(process.execPath, ['--max-semi-space-size=16', CHILD, JSON.stringify(options)], {
+async function child(options: SpeakerOptions, ...rest: readonly string[]): Promise<Child> {
+  const made = spawn(process.execPath, ['--max-semi-space-size=16', CHILD, JSON.stringify(options), ...rest], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const lines: string[] = [];
   let block: [number, number] = [0, 0];
-  let rest = '';
+  let partial = '';
   made.stdout.on('data', (chunk: Buffer) => {
-    const parts = (rest + chunk.toString()).split('\n');
-    rest = parts.pop() ?? '';
+    const parts = (partial + chunk.toString()).split('\n');
+    partial = parts.pop() ?? '';
     for (const line of parts) {
       const stop = /^block (\d+) (\d+)$/.exec(line);
       if (stop !== null) block = [Math.max(block[0], Number(stop[1])), Math.max(block[1], Number(stop[2]))];
@@ -174,11 +174,14 @@ async function load(): Promise<void> {
 
 async function idle(): Promise<void> {
   const addresses = Array.from({ length: 1000 }, (_, index) => `127.1.${index >> 8}.${index & 255}`);
-  const one = await child({
-    ...base,
-    holdTime: 90,
-    peers: addresses.map((address) => ({ address, asn: 65001, passive: true })),
-  });
+  const one = await child(
+    {
+      ...base,
+      holdTime: 90,
+      peers: addresses.map((address) => ({ address, asn: 65001, passive: true })),
+    },
+    'unwatched',
+  );
   for (const address of addresses) {
     const link = await join(one.port, address, 65001, 90);
     setInterval(() => link.socket.write(message.encodeKeepalive()), 30_000 + Math.random() * 2000).unref();

@@ -5,6 +5,7 @@
 import { addressFromBytes, addressToBytes, formatAddress, parseAddress } from '../net/index.ts';
 import type { BfdMonitor } from './bfd/monitor.ts';
 import { createBfdMonitor } from './bfd/monitor.ts';
+import type { Monitor } from './bmp/exporter.ts';
 import type { SpeakerConfig } from './model.ts';
 import type { AttributeStore } from './rib/attribute-store.ts';
 import { createAttributeStore } from './rib/attribute-store.ts';
@@ -66,6 +67,8 @@ export interface Core {
   /** A free peer index. */
   newIndex(): number;
   emit(event: Omit<SpeakerEvent, 'time'>): void;
+  /** Who is told of sessions and of what they carry. */
+  readonly monitors: Set<Monitor>;
   /** Nothing is announced and no route is told, only taken in. */
   deferring: boolean;
 }
@@ -268,6 +271,7 @@ export function createCore(
       return -1;
     },
     emit,
+    monitors: new Set(),
     deferring: false,
   };
   return core;

@@ -17,6 +17,11 @@ export type {
 } from './model.ts';
 export type { AttributeChanges, Policy, PolicyContext, PolicyRoute, Verdict } from './policy/types.ts';
 export type { AggregateOptions } from './rib/aggregate.ts';
+export type { BmpStation } from './bmp/exporter.ts';
+export type { MrtEntry, MrtPeer, MrtRecord } from './mrt/records.ts';
+export { decodeMrt } from './mrt/records.ts';
+export type { Replayed } from './mrt/replay.ts';
+export { replayMrt } from './mrt/replay.ts';
 export type { Reason } from './rib/decision.ts';
 export type { SessionState } from './session/fsm.ts';
 export type { Clock } from './session/clock.ts';

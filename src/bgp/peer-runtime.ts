@@ -5,7 +5,8 @@
 import { SdkError, addressToBytes, canonicalAddress, isAddress, parseAddress } from '../net/index.ts';
 import type { Notification, PeerType } from './message/types.ts';
 import { CeaseError, NotificationCode } from './message/constants.ts';
-import { notification, shutdownData } from './message/notification.ts';
+import { encodeNotification, notification, shutdownData } from './message/notification.ts';
+import type { MonitoredSession } from './bmp/exporter.ts';
 import { encodeRouteRefresh } from './message/refresh.ts';
 import { encodeEndOfRib } from './message/update.ts';
 import type { BfdWatch } from './bfd/monitor.ts';
@@ -27,7 +28,7 @@ import { LONG_STALE, settle } from './rib/table.ts';
 import { createRetention, familyNumber } from './retention.ts';
 import type { Negotiated, Past } from './session/negotiate.ts';
 import { offer } from './session/negotiate.ts';
-import type { SessionDriver, SessionEnd } from './session/peer.ts';
+import type { Opens, SessionDriver, SessionEnd } from './session/peer.ts';
 import { createSessionDriver } from './session/peer.ts';
 import type { Connection, Transport } from './session/transport.ts';
 import type { PeerStatus } from './speaker-types.ts';
@@ -57,6 +58,8 @@ export interface PeerRuntime {
   specOf(family: 4 | 6): GroupSpec;
   /** It sits in another group now. */
   moved(group: ExportGroup): void;
+  /** The session as monitoring stations are told of it; undefined while there is none. */
+  readonly monitored: MonitoredSession | undefined;
   /** Asks for the peer's routes and tells ours again. */
   softReset(): void;
   /** Ends the session for good; without a reason the connection just goes, so that a peer with graceful restart keeps our routes. */
@@ -116,6 +119,7 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
   let session: IntakeSession | undefined;
   let negotiated: Negotiated | undefined;
   let connection: Connection | undefined;
+  let monitored: MonitoredSession | undefined;
   let lastError: string | undefined;
   let since: number | undefined;
   let synced = false;
@@ -282,7 +286,7 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
     bfdState = undefined;
   };
 
-  const onUp = (settled: Negotiated, opened: Connection): void => {
+  const onUp = (settled: Negotiated, opened: Connection, opens: Opens): void => {
     negotiated = settled;
     connection = opened;
     since = Date.now();
@@ -330,6 +334,17 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
       reason: `established with AS ${settled.peerAsn}`,
       details: { families: settled.families, holdTime: settled.holdTime },
     });
+    monitored = {
+      index,
+      peer: { address: bare, asn: settled.peerAsn, routerId: settled.peerRouterId, twoOctetAs: !settled.fourOctetAs },
+      local: { address: opened.localAddress, port: opened.localPort ?? 0, remotePort: opened.remotePort },
+      sentOpen: opens.sent,
+      receivedOpen: opens.received,
+      since,
+      addPath: settled.addPathReceive.map(familyNumber),
+      families,
+    };
+    for (const monitor of core.monitors) monitor.up(monitored);
     for (const family of families) joinGroup(family);
     watchLiveness(opened.localAddress);
     core.schedule();
@@ -340,6 +355,13 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
     const graceful = negotiated?.gracefulRestart;
     leaveGroups();
     endLiveness();
+    if (monitored !== undefined) {
+      const notification = end.notification === undefined ? undefined : encodeNotification(end.notification);
+      const why = { by: end.direction === 'sent' ? ('local' as const) : ('remote' as const) };
+      for (const monitor of core.monitors)
+        monitor.down(monitored, notification === undefined ? why : { ...why, notification });
+    }
+    monitored = undefined;
     session = undefined;
     connection = undefined;
     since = undefined;
@@ -451,6 +473,10 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
       },
       onUpdate(bytes, offset, length) {
         if (session === undefined) return undefined;
+        if (core.monitors.size > 0 && monitored !== undefined) {
+          const copy = bytes.slice(offset, offset + length);
+          for (const monitor of core.monitors) monitor.update(monitored, copy);
+        }
         return core.intake.update(session, bytes, offset, length) ?? overLimit();
       },
       onRefresh(refresh) {
@@ -500,6 +526,9 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
     index,
     driver,
     groups,
+    get monitored() {
+      return monitored;
+    },
     status: () => ({
       name: options.name ?? address,
       address,

@@ -5,6 +5,7 @@
 import type { Observable } from 'rxjs';
 import type { Advertisement, Issue, KernelRouteChanges } from '../net/values.ts';
 import type { Capability, PathAttributes } from './message/types.ts';
+import type { BmpStation } from './bmp/exporter.ts';
 import type { DynamicPeerOptions, PeerOptions, UnicastFamily } from './model.ts';
 import type { Policy } from './policy/types.ts';
 import type { AggregateOptions } from './rib/aggregate.ts';
@@ -125,6 +126,10 @@ export interface Speaker extends AsyncDisposable {
   query(pick: (path: PathView) => boolean): readonly PathView[];
   /** What was received from, or told to, a peer. */
   adjacent(address: string, direction: 'in' | 'out'): readonly PathView[];
+  /** Tells a monitoring station of all sessions and what they carry, as BMP (RFC 7854). Returns how to stop. */
+  monitor(station: BmpStation): () => void;
+  /** The table of now as an MRT file (RFC 6396, TABLE_DUMP_V2), in chunks. */
+  dump(): Iterable<Uint8Array>;
   /** Tells the cost to each next hop: a number, or undefined for unreachable; asked again by calling it again. */
   setNextHopCosts(cost: ((nextHop: string) => number | undefined) | undefined): void;
   /** Ends all sessions with Cease. `graceful`: without one, so that peers with graceful restart keep our routes. */

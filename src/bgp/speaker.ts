@@ -20,6 +20,8 @@ import { CeaseError } from './message/constants.ts';
 import { notification } from './message/notification.ts';
 import { createCore } from './core.ts';
 import type { DynamicPeerOptions, PeerOptions, SpeakerConfig } from './model.ts';
+import { startBmp } from './bmp/exporter.ts';
+import { dumpTable } from './mrt/dump.ts';
 import { checkAggregates, checkSpeaker } from './options.ts';
 import type { DefaultPolicies, PeerRuntime } from './peer-runtime.ts';
 import { createPeerRuntime, peerAddress, shutdownNotification } from './peer-runtime.ts';
@@ -97,6 +99,7 @@ export async function createSpeaker(options: SpeakerOptions): Promise<Speaker> {
   let peersDirty = false;
   let closed = false;
 
+  const stations = new Set<() => void>();
   const runtimes = new Map<number, PeerRuntime>();
   const addressOf = (index: number): string => runtimes.get(index)?.address ?? '';
   const sourceOf = (index: number): PolicyRoute['source'] => {
@@ -351,6 +354,8 @@ export async function createSpeaker(options: SpeakerOptions): Promise<Speaker> {
     feed?.unsubscribe();
     // Whoever programs learned routes keeps them: they end with the stream, not by it.
     core.routes.complete();
+    for (const stop of stations) stop();
+    stations.clear();
     const reason = how.graceful === true ? undefined : shutdownNotification(how.message);
     for (const runtime of peers.values()) runtime.shutdown(reason);
     peersChanged.next(statuses());
@@ -452,6 +457,20 @@ export async function createSpeaker(options: SpeakerOptions): Promise<Speaker> {
           : [...peer.groups.values()].flatMap((group) => told(core, group, peer.index, addressOf)),
       );
     },
+    monitor(station) {
+      const stop = startBmp(core, options, station, function* () {
+        for (const { monitored } of peers.values()) if (monitored !== undefined) yield monitored;
+      });
+      stations.add(stop);
+      return () => {
+        if (stations.delete(stop)) stop();
+      };
+    },
+    dump: () =>
+      dumpTable(core, options.routerId, Math.floor(Date.now() / 1000), (index) => {
+        const status = runtimes.get(index)?.status();
+        return { address: status?.address ?? '0.0.0.0', asn: status?.asn ?? 0, since: status?.since ?? 0 };
+      }),
     setNextHopCosts(cost) {
       for (const rib of core.ribs) {
         const before = rib.metrics;

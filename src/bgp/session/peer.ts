@@ -36,10 +36,16 @@ export interface SessionEnd {
   readonly mayRetain: boolean;
 }
 
+/** The OPENs of both sides, as they stood on the wire. */
+export interface Opens {
+  readonly sent: Uint8Array;
+  readonly received: Uint8Array;
+}
+
 /** Who uses the session. */
 export interface SessionHandlers {
   onState(state: SessionState): void;
-  onUp(negotiated: Negotiated, connection: Connection): void;
+  onUp(negotiated: Negotiated, connection: Connection, opens: Opens): void;
   onDown(end: SessionEnd): void;
   /** An attempt that ended before it was up. */
   onFailed(reason: string): void;
@@ -107,6 +113,8 @@ interface Link {
   lastHeard: number;
   lastSaid: number;
   negotiated: Negotiated | undefined;
+  sentOpen: Uint8Array;
+  receivedOpen: Uint8Array;
   said: { notification: Notification; direction: 'sent' | 'received' } | undefined;
   closed: boolean;
   /** When the backlog was last seen to shrink or to be empty, and how long it was then. */
@@ -114,6 +122,7 @@ interface Link {
   progressBacklog: number;
 }
 
+const NOTHING = new Uint8Array(0);
 const KEEPALIVE = encodeKeepalive();
 
 /** Whether a NOTIFICATION ends forwarding too: hard reset (RFC 8538), or BFD saw the path fail (RFC 9384). */
@@ -234,6 +243,8 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
       lastHeard: now,
       lastSaid: now,
       negotiated: undefined,
+      sentOpen: NOTHING,
+      receivedOpen: NOTHING,
       said: undefined,
       closed: false,
       progressAt: now,
@@ -320,6 +331,7 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
       return;
     }
     link.negotiated = settled;
+    link.receivedOpen = bytes.slice(offset, offset + length);
     if (settled.extendedMessages) link.framer.setMaxLength(MAX_EXTENDED_MESSAGE_LENGTH);
     const up = establishedSide(state);
     const before = up === undefined ? undefined : links[up]?.negotiated;
@@ -381,7 +393,8 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
           if (link === undefined) break;
           if (action.message === 'open') {
             lastOpen = options.localOpen();
-            send(link, encodeOpen(lastOpen));
+            link.sentOpen = encodeOpen(lastOpen);
+            send(link, link.sentOpen);
           } else send(link, KEEPALIVE);
           break;
         }
@@ -436,7 +449,7 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
           counters.established++;
           upSince = clock.now();
           watchSending(link, link.negotiated.holdTime);
-          handlers.onUp(link.negotiated, link.connection);
+          handlers.onUp(link.negotiated, link.connection, { sent: link.sentOpen, received: link.receivedOpen });
           break;
         }
         case 'down': {

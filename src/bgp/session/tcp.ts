@@ -28,6 +28,7 @@ function wrap(socket: Socket, options: SocketOptions): Connection {
     localAddress,
     remoteAddress,
     remotePort: socket.remotePort ?? 0,
+    localPort: socket.localPort ?? 0,
     protect: (security) => options.accepted(socket, security),
     start(handlers) {
       let reason = 'connection closed by the peer';

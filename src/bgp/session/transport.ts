@@ -36,6 +36,8 @@ export interface Connection {
   readonly localAddress: string;
   readonly remoteAddress: string;
   readonly remotePort: number;
+  /** Absent where there are no ports. */
+  readonly localPort?: number;
   /**
    * Applies hop limits to an accepted connection; absent: the transport knows none.
    * @throws SdkError `SOCKET_UNSUPPORTED`
