@@ -28,6 +28,7 @@ const proofOnly = process.env['PROOF']
       'test/peers/bgp-bird-session.test.ts',
       'test/peers/bgp-frr-session.test.ts',
       'test/peers/bgp-gobgp.test.ts',
+      'test/peers/bgp-hostile.test.ts',
     ];
 
 /** One project per level of proof; see CONTRIBUTING. */
