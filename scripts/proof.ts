@@ -58,12 +58,17 @@ const proofs: Readonly<Record<string, () => readonly Step[]>> = {
   routing: () => [
     tests('routes, overlays, sessions, CNI file: tables and properties', 'src/routing/**/*.test.ts'),
     tests('which VIPs are announced, attributes, aggregates, 1,000 operations on pools', 'src/ingress/**/*.test.ts'),
+    tests(
+      'two agents, one Lease, a real API; conditions and events',
+      'examples/agent/src/blocks/load-balancer.test.ts',
+    ),
     tests('the kernel: applied, healed, cleaned up', 'test/netns/routing.test.ts', 'test/netns/routing-heal.test.ts'),
     tests('200 nodes: FIB right within 1 s, nothing else touched', 'test/netns/routing-convergence.test.ts'),
     tests('overlay matrix, T15, T16: none, host-gw, VXLAN', 'test/netns/routing-overlay.test.ts'),
     tests('overlay matrix, T15, T16: ipip, FoU, WireGuard', 'test/kernel/routing-overlay.test.ts'),
     tests('T1, T2, T6-T8 with BIRD and FRR', 'test/peers/ingress-ecmp.test.ts'),
-    tests('headline and T2-T5: a director dies under load', 'test/kernel/routing-ingress.test.ts'),
+    tests('annotations of nodes, live, BIRD as the judge', 'test/peers/ingress-annotations.test.ts'),
+    tests('headline, T2-T5 and T7: a director dies under load', 'test/kernel/routing-ingress.test.ts'),
   ],
   informers: () => [
     tests(
