@@ -163,30 +163,37 @@ const cases: readonly Case[] = [
   },
 ];
 
-const flags = '--hostname-override=node1 --run-router=false --service-cluster-ip-range=10.96.0.0/12 --run-dir=/run/kr';
+const flags = '--hostname-override=node1 --run-router=false --service-cluster-ip-range=10.96.0.0/12';
+// each case in a network namespace of its own, so that none sees what another left
 const script = `
 mkdir -p $UML_DIR/out /run/m
-ip link add eth0 type dummy; ip link set eth0 up; ip addr add 192.168.1.11/24 dev eth0
-agent() { ${node} ${main} "$@" ${flags}; }
+export NODE_COMPILE_CACHE=/run/compiled
+fresh() { # fresh NAME: a node without anything
+  ip netns add $1
+  ip -n $1 link set lo up; ip -n $1 link add eth0 type dummy; ip -n $1 link set eth0 up; ip -n $1 addr add 192.168.1.11/24 dev eth0
+}
 set +e
 for case in ${cases.map(({ name }) => name).join(' ')}; do
   mkdir -p /run/m/$case
   for file in $UML_DIR/$case@*; do cp "$file" "/run/m/$case/\${file##*@}"; done
-  agent run --once --output json --manifests=/run/m/$case > $UML_DIR/out/$case.json 2> $UML_DIR/out/$case.err
+  fresh $case
+  ip netns exec $case ${node} ${main} run --once --output json --manifests=/run/m/$case ${flags} --run-dir=/run/kr-$case \
+    > $UML_DIR/out/$case.json 2> $UML_DIR/out/$case.err
   echo $? > $UML_DIR/out/$case.code
-  { ipvsadm -Sn; iptables-save; } > $UML_DIR/out/$case.kernel
-  agent cleanup > /dev/null 2>&1
+  ip netns exec $case sh -c 'ipvsadm -Sn; iptables-save' > $UML_DIR/out/$case.kernel
 done
 
 # a running agent: a document breaks, its neighbour changes, then it is mended with another port
+fresh live
+live() { ip netns exec live ${node} ${main} "$@" --run-dir=/run/kr-live; }
 mkdir /run/m/live
 cp $UML_DIR/nothing-wrong@good.yaml /run/m/live/good.yaml
 printf '%s' "$OTHER" > /run/m/live/other.yaml
-agent run --manifests=/run/m/live > $UML_DIR/out/live.log 2>&1 &
+ip netns exec live ${node} ${main} run --manifests=/run/m/live ${flags} --run-dir=/run/kr-live > $UML_DIR/out/live.log 2>&1 &
 pid=$!
 shown() { # shown TEXT: until IPVS shows it
   n=0
-  while ! ipvsadm -Sn | grep -q "$1"; do n=$((n+1)); [ $n -gt 300 ] && return 1; sleep 0.1; done
+  while ! ip netns exec live ipvsadm -Sn | grep -q "$1"; do n=$((n+1)); [ $n -gt 200 ] && return 1; sleep 0.2; done
 }
 shown 10.96.0.20:80
 shown 10.96.0.10:80; echo "started $?" > $UML_DIR/out/live
@@ -194,12 +201,12 @@ sed 's/clusterIP: 10.96.0.20/clusterIP: 10.96.0.21/' /run/m/live/other.yaml > /r
 sed 's/clusterIP: 10.96.0.10,/clusterIP: [[10.96.0.10,/' /run/m/live/good.yaml > /run/m/next; cp /run/m/next /run/m/live/good.yaml
 shown 10.96.0.21:80; echo "neighbour $?" >> $UML_DIR/out/live
 sleep 1
-ipvsadm -Sn > $UML_DIR/out/live.broken
-agent status --output json > $UML_DIR/out/live.status
+ip netns exec live ipvsadm -Sn > $UML_DIR/out/live.broken
+live status --output json > $UML_DIR/out/live.status
 sed 's/port: 80,/port: 81,/' $UML_DIR/nothing-wrong@good.yaml > /run/m/next; mv /run/m/next /run/m/live/good.yaml
 shown 10.96.0.10:81; echo "mended $?" >> $UML_DIR/out/live
-n=0; while agent status --output json | grep -q good.yaml; do n=$((n+1)); [ $n -gt 20 ] && break; sleep 0.2; done
-agent status --output json > $UML_DIR/out/live.after
+n=0; while live status --output json | grep -q good.yaml; do n=$((n+1)); [ $n -gt 8 ] && break; sleep 0.2; done
+live status --output json > $UML_DIR/out/live.after
 kill $pid; wait $pid
 exit 0
 `;
