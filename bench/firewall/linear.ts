@@ -42,6 +42,7 @@ export function linearShape(world: BenchWorld, node: string): LinearShape {
     if (group === undefined) byNamespace.set(pod.namespace, [pod]);
     else group.push(pod);
   }
+  const none = { matchLabels: {}, matchExpressions: [] };
   world.policies.forEach((policy, index) => {
     const chain = `KUBE-NWPLCY-L${index}`;
     chains.push(chain);
@@ -51,53 +52,104 @@ export function linearShape(world: BenchWorld, node: string): LinearShape {
       'hash:ip',
       own.filter((pod) => matches(policy.podSelector, pod)).flatMap(({ ips }) => ips),
     );
-    for (const rule of [...(policy.ingress ?? []), ...(policy.egress ?? [])]) {
-      const peers = rule.peers.flatMap((peer) => {
-        if ('ipBlock' in peer) return [];
-        const from =
-          peer.namespaceSelector === undefined
-            ? own
-            : (byNamespace.get(peer.namespaceSelector.matchLabels['name'] ?? '') ?? []);
-        return from
-          .filter((pod) => matches(peer.podSelector ?? { matchLabels: {}, matchExpressions: [] }, pod))
-          .flatMap(({ ips }) => ips);
-      });
-      addSet(`P${index}-${setCount}`, 'hash:ip', peers);
-      const match = `-m set --match-set T${index} dst -m set --match-set P${index}-${setCount - 1} src`;
-      rules.push(
-        `-A ${chain} ${match} -j MARK --set-xmark 0x10000/0x10000`,
-        `-A ${chain} ${match} -m mark --mark 0x10000/0x10000 -j RETURN`,
-      );
+    for (const [end, peerEnd, list] of [
+      ['dst', 'src', policy.ingress ?? []],
+      ['src', 'dst', policy.egress ?? []],
+    ] as const) {
+      for (const rule of list) {
+        let words = `-m set --match-set T${index} ${end}`;
+        if (rule.peers.length > 0) {
+          const blocks = rule.peers.flatMap((peer) => ('ipBlock' in peer ? [peer.ipBlock] : []));
+          const pods = rule.peers.flatMap((peer) => {
+            if ('ipBlock' in peer) return [];
+            const from =
+              peer.namespaceSelector === undefined
+                ? own
+                : (byNamespace.get(peer.namespaceSelector.matchLabels['name'] ?? '') ?? []);
+            return from.filter((pod) => matches(peer.podSelector ?? none, pod)).flatMap(({ ips }) => ips);
+          });
+          const name = `P${index}-${setCount}`;
+          if (blocks.length === 0) addSet(name, 'hash:ip', pods);
+          else {
+            const halves = (cidr: string): string[] => (cidr === '0.0.0.0/0' ? ['0.0.0.0/1', '128.0.0.0/1'] : [cidr]);
+            const nets = blocks.flatMap(({ cidr, except }) => [
+              ...halves(cidr),
+              ...except.map((one) => `${one} nomatch`),
+            ]);
+            addSet(name, 'hash:net', nets);
+          }
+          words += ` -m set --match-set ${name} ${peerEnd}`;
+        }
+        const ports =
+          rule.ports.length === 0
+            ? ['']
+            : rule.ports.map(({ protocol, port }) => {
+                const word = protocol.toLowerCase();
+                return ` -p ${word} -m ${word} --dport ${port === 'http' ? 8080 : port}`;
+              });
+        for (const port of ports) {
+          rules.push(
+            `-A ${chain} ${words}${port} -j MARK --set-xmark 0x10000/0x10000`,
+            `-A ${chain} ${words}${port} -m mark --mark 0x10000/0x10000 -j RETURN`,
+          );
+        }
+      }
     }
   });
-  rules.push('-A KUBE-NWPLCY-COMMON -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT');
-  rules.push('-A KUBE-NWPLCY-DEFAULT -j MARK --set-xmark 0x10000/0x10000');
+  rules.push(
+    '-A KUBE-NWPLCY-COMMON -m conntrack --ctstate INVALID -j DROP',
+    '-A KUBE-NWPLCY-COMMON -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
+    ...['echo-request', 'destination-unreachable', 'time-exceeded'].map(
+      (type) => `-A KUBE-NWPLCY-COMMON -p icmp -m icmp --icmp-type ${type} -j ACCEPT`,
+    ),
+    '-A KUBE-NWPLCY-DEFAULT -j MARK --set-xmark 0x10000/0x10000',
+  );
   world.pods
     .filter((pod) => pod.nodeName === node)
     .forEach((pod, index) => {
       const chain = `KUBE-POD-FW-L${index}`;
       const [address = ''] = pod.ips;
       chains.push(chain);
-      for (const hook of ['INPUT', 'FORWARD', 'OUTPUT']) {
-        if (hook !== 'INPUT') rules.push(`-A KUBE-ROUTER-${hook} -d ${address}/32 -j ${chain}`);
-        rules.push(`-A KUBE-ROUTER-${hook} -s ${address}/32 -j ${chain}`);
+      rules.push(`-A KUBE-ROUTER-INPUT -s ${address}/32 -j ${chain}`);
+      for (const match of [`-d ${address}/32`, `-s ${address}/32`]) {
+        rules.push(
+          `-A KUBE-ROUTER-FORWARD ${match} -j ${chain}`,
+          `-A KUBE-ROUTER-FORWARD -m physdev --physdev-is-bridged ${match} -j ${chain}`,
+          `-A KUBE-ROUTER-OUTPUT ${match} -j ${chain}`,
+        );
       }
-      rules.push(`-A ${chain} -j KUBE-NWPLCY-COMMON`);
-      world.policies.forEach((policy, at) => {
-        if (policy.namespace === pod.namespace && matches(policy.podSelector, pod)) {
-          rules.push(`-A ${chain} -d ${address}/32 -j KUBE-NWPLCY-L${at}`);
-        }
-      });
       rules.push(
-        `-A ${chain} -m mark ! --mark 0x10000/0x10000 -j REJECT`,
+        `-A ${chain} -j KUBE-NWPLCY-COMMON`,
+        `-A ${chain} -m addrtype --src-type LOCAL -d ${address}/32 -j ACCEPT`,
+      );
+      const own = world.policies.flatMap((policy, at) =>
+        policy.namespace === pod.namespace && matches(policy.podSelector, pod) ? [{ policy, at }] : [],
+      );
+      if (!own.some(({ policy }) => policy.egress !== undefined))
+        rules.push(`-A ${chain} -s ${address}/32 -j KUBE-NWPLCY-DEFAULT`);
+      if (!own.some(({ policy }) => policy.ingress !== undefined))
+        rules.push(`-A ${chain} -d ${address}/32 -j KUBE-NWPLCY-DEFAULT`);
+      for (const { policy, at } of own) {
+        const end =
+          policy.egress === undefined ? `-d ${address}/32 ` : policy.ingress === undefined ? `-s ${address}/32 ` : '';
+        rules.push(`-A ${chain} ${end}-j KUBE-NWPLCY-L${at}`);
+      }
+      const refused = `-A ${chain} -m mark ! --mark 0x10000/0x10000`;
+      rules.push(
+        `${refused} -m limit --limit 10/min --limit-burst 10 -j NFLOG --nflog-group 100`,
+        `${refused} -j REJECT`,
         `-A ${chain} -j MARK --set-xmark 0x0/0x10000`,
+        `-A ${chain} -j MARK --set-xmark 0x20000/0x20000`,
       );
     });
   const ruleText = [
     '*filter',
     ...chains.map((name) => `:${name} - [0:0]`),
     ...rules,
-    '-I FORWARD 1 -j KUBE-ROUTER-FORWARD',
+    ...['INPUT', 'FORWARD', 'OUTPUT'].flatMap((hook) => [
+      `-A KUBE-ROUTER-${hook} -m mark --mark 0x20000/0x20000 -j ACCEPT`,
+      `-I ${hook} 1 -j KUBE-ROUTER-${hook}`,
+    ]),
     'COMMIT',
     '',
   ];

@@ -14,6 +14,7 @@ import { parseChains, parseSets, emptyFamily } from '../../src/firewall/parse/ip
 import { renderChain, renderEntries } from '../../src/firewall/render/iptables.ts';
 import { benchPod, benchWorld } from './world.ts';
 import { linearShape } from './linear.ts';
+import { packetCosts } from './packets.ts';
 
 const NETNS = `krf-bench-${process.pid}`;
 const rows: [what: string, seen: string, wanted: string][] = [];
@@ -182,6 +183,23 @@ for (const [kind, times] of Object.entries(changeTimes)) {
     `${ms(median(sorted))} (p99 ${ms(sorted[Math.floor(sorted.length * 0.99)]!)})`,
     '<= 1 ms',
   );
+}
+
+if (!root) report('packets', 'needs root', '<= 1.3 x of no rules but conntrack');
+else {
+  const costs = await packetCosts(world, NETNS);
+  let bare = { established: 0, new: 0 };
+  for (const [name, cost] of costs) {
+    if (name.startsWith('no rules')) bare = cost;
+    const times = (kind: 'established' | 'new'): string =>
+      `${cost[kind].toFixed(1)} us (${(cost[kind] / bare[kind]).toFixed(2)} x)`;
+    const judged = name.startsWith('ip') || name.startsWith('nf');
+    report(
+      `established round trip / new packet: ${name}`,
+      `${times('established')} / ${times('new')}`,
+      judged ? '<= 1.3 x' : '',
+    );
+  }
 }
 
 const width = Math.max(...rows.map(([what]) => what.length));

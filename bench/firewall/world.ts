@@ -28,12 +28,13 @@ const APPS = ['web', 'api', 'db', 'cache', 'job'];
 
 /** A pod of the cluster. */
 export function benchPod(index: number, namespace: string, local: boolean, labels?: Record<string, string>): PodObject {
+  const kind = Math.floor(index / 100);
   return {
     ...base,
     kind: 'Pod',
     namespace,
     name: `pod-${index}`,
-    labels: labels ?? { app: APPS[index % APPS.length]!, tier: index % 2 === 0 ? 'front' : 'back' },
+    labels: labels ?? { app: APPS[kind % APPS.length]!, tier: kind % 10 < 5 ? 'front' : 'back' },
     nodeName: local ? 'node-0' : `node-${1 + (index % 39)}`,
     phase: 'Running',
     hostNetwork: false,
@@ -59,7 +60,12 @@ function rules(kind: number): { ingress?: PolicyRule[]; egress?: PolicyRule[]; t
     case 2:
       return {
         target: select({ app: 'api' }),
-        ingress: [{ peers: [{ podSelector: select({ app: 'web' }) }], ports: tcp('http') }],
+        ingress: [
+          {
+            peers: [{ podSelector: select({ app: 'web' }) }],
+            ports: [...tcp('http'), { protocol: 'UDP', port: 8080 }],
+          },
+        ],
       };
     case 3:
       return {

@@ -1,0 +1,135 @@
+/**
+ * What policy costs a packet: several nodes, each a network namespace with two pods behind it, alike but for their rules, measured in
+ * turns by one program (packets.py) so that whatever else the machine does meets them all.
+ */
+import { spawnSync } from 'node:child_process';
+import { createFirewallTarget, compile } from '../../src/firewall/index.ts';
+import { createRunner } from '../../src/kernel/index.ts';
+import type { FirewallTargetOptions } from '../../src/firewall/index.ts';
+import type { PodObject } from '../../src/objects/index.ts';
+import { linearShape } from './linear.ts';
+import { benchWorld } from './world.ts';
+import type { BenchWorld } from './world.ts';
+
+/** Microseconds of one node: a round trip of an established flow, and one way of a packet that begins a flow. */
+export interface PacketCost {
+  readonly established: number;
+  readonly new: number;
+}
+
+function run(file: string, args: readonly string[], input?: string): string {
+  const { status, stdout, stderr, error } = spawnSync(file, args, { input, encoding: 'utf8', maxBuffer: 1e8 });
+  if (error !== undefined) throw error;
+  if (status !== 0) throw new Error(`${file} ${args.join(' ')}: ${stderr.slice(0, 800)}`);
+  return stdout;
+}
+
+/** Two pods of the node that policy lets talk: the second is selected by a policy that admits the first on port 8080. */
+function talkers({ pods }: BenchWorld): [PodObject, PodObject] {
+  const own = pods.filter((pod) => pod.nodeName === 'node-0' && pod.namespace === 'ns-0');
+  const client = own.find(({ labels }) => labels['app'] === 'web');
+  const server = own.find(({ labels }) => labels['app'] === 'api');
+  if (client === undefined || server === undefined) throw new Error('the world has no pods that talk');
+  return [client, server];
+}
+
+interface Node {
+  readonly name: string;
+  readonly world: BenchWorld;
+  /** Puts the rules in force in the namespace. */
+  readonly rules: (namespace: string, world: BenchWorld) => Promise<void> | void;
+}
+
+const CONNTRACK = '-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT';
+const inside = (namespace: string, file: string, args: readonly string[], input?: string): string =>
+  run('ip', ['netns', 'exec', namespace, file, ...args], input);
+
+const bare = (flavour: string) => (namespace: string) => {
+  inside(namespace, `iptables-${flavour}`, ['-A', 'FORWARD', ...CONNTRACK.split(' ')]);
+};
+const bareNftables = (namespace: string): void => {
+  const rules = `add table ip bench
+add chain ip bench forward { type filter hook forward priority 0; policy accept; }
+add rule ip bench forward ct state established,related accept
+`;
+  inside(namespace, 'nft', ['-f', '-'], rules);
+};
+const ours = (options: Partial<FirewallTargetOptions>) => async (namespace: string, world: BenchWorld) => {
+  const { state } = compile({ node: 'node-0', ...world });
+  const netns = `/run/netns/${namespace}`;
+  const target = createFirewallTarget({
+    runner: createRunner(),
+    netns,
+    families: [4],
+    revocationMask: 0x0fff0000,
+    ...options,
+  });
+  const { signal } = new AbortController();
+  const { failures } = await target.apply(target.plan(state, await target.observe(signal), { prune: true }), signal);
+  if (failures[0] !== undefined) throw failures[0].error;
+};
+const linear = (flavour: string) => (namespace: string, world: BenchWorld) => {
+  const { setText, ruleText } = linearShape(world, 'node-0');
+  inside(namespace, 'ipset', ['restore', '-exist'], setText);
+  inside(namespace, `iptables-${flavour}-restore`, [], ruleText);
+};
+
+/** Measures every kind of node; needs root and python3. */
+export async function packetCosts(world: BenchWorld, prefix: string): Promise<Map<string, PacketCost>> {
+  const large = benchWorld({ pods: 10_000, policies: 1_000, local: 10_000, namespaces: 100, localNamespaces: 100 });
+  const nodes: Node[] = [
+    { name: 'no rules but conntrack, legacy', world, rules: bare('legacy') },
+    { name: 'iptables legacy, 250 pods', world, rules: ours({ flavour: 'legacy' }) },
+    { name: "kube-router's shape, legacy, 250 pods", world, rules: linear('legacy') },
+    { name: 'no rules but conntrack, nft', world, rules: bare('nft') },
+    { name: 'iptables nft, 250 pods', world, rules: ours({ flavour: 'nft' }) },
+    { name: "kube-router's shape, nft, 250 pods", world, rules: linear('nft') },
+    { name: 'no rules but conntrack, nftables', world, rules: bareNftables },
+    { name: 'nftables, 250 pods', world, rules: ours({ backend: 'nftables' }) },
+    { name: 'nftables, 10,000 pods', world: large, rules: ours({ backend: 'nftables' }) },
+  ];
+  const made: string[] = [];
+  const create = (name: string): string => {
+    run('ip', ['netns', 'add', name]);
+    made.push(name);
+    return name;
+  };
+  try {
+    const paths: object[] = [];
+    for (const [index, { name, world: own, rules }] of nodes.entries()) {
+      const [client, server] = talkers(own);
+      const [source = '', destination = ''] = [client.ips[0], server.ips[0]];
+      const node = create(`${prefix}-${index}n`);
+      inside(node, 'sysctl', ['-qw', 'net.ipv4.ip_forward=1', 'net.ipv4.conf.all.rp_filter=0']);
+      const pod = (end: string, address: string): string => {
+        const space = create(`${prefix}-${index}${end}`);
+        run('ip', ['-n', node, 'link', 'add', end, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', space]);
+        const lines = [
+          `link set ${end} up`,
+          `addr add 169.254.1.1/32 dev ${end}`,
+          `route add ${address}/32 dev ${end}`,
+          `neigh add ${address} dev ${end} lladdr ${JSON.parse(run('ip', ['-n', space, '-j', 'link', 'show', 'eth0']))[0].address} nud permanent`,
+        ];
+        run('ip', ['-n', node, '-batch', '-'], `${lines.join('\n')}\n`);
+        const own = [
+          'link set lo up',
+          'link set eth0 up',
+          `addr add ${address}/32 dev eth0`,
+          'route add 169.254.1.1 dev eth0 scope link',
+          'route add default via 169.254.1.1',
+        ];
+        run('ip', ['-n', space, '-batch', '-'], `${own.join('\n')}\n`);
+        return space;
+      };
+      const [from, to] = [pod('c', source), pod('s', destination)];
+      await rules(node, own);
+      paths.push({ name, client: from, server: to, node, source, destination, port: 8080 });
+    }
+    const program = new URL('packets.py', import.meta.url).pathname;
+    return new Map(
+      Object.entries(JSON.parse(run('python3', [program], JSON.stringify(paths))) as Record<string, PacketCost>),
+    );
+  } finally {
+    for (const name of made) spawnSync('ip', ['netns', 'del', name]);
+  }
+}
