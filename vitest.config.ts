@@ -18,6 +18,7 @@ const proofOnly = process.env['PROOF']
       'test/kernel/routing-overlay.test.ts',
       'test/kernel/routing-ingress.test.ts',
       'test/netns/firewall-coexistence.test.ts',
+      'test/netns/firewall-crash.test.ts',
       'test/netns/routing.test.ts',
       'test/netns/routing-heal.test.ts',
       'test/netns/routing-overlay.test.ts',

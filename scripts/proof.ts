@@ -3,7 +3,9 @@
  * `make proof-<block>` calls it; a step that fails fails the whole, after all have run.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, globSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -17,14 +19,66 @@ interface Step {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Every test file that matches one of `patterns`, in one run. */
-const tests = (name: string, ...patterns: string[]): Step => {
+/** Every test file that matches one of the patterns, in one run. */
+const tests = (name: string, ...rest: (string | Readonly<Record<string, string>>)[]): Step => {
+  const patterns = rest.filter((one) => typeof one === 'string');
+  const env = Object.assign({ PROOF: '1' }, ...rest.filter((one) => typeof one === 'object'));
   const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: root })).sort();
   if (files.length === 0) throw new Error(`${name}: no test matches ${patterns.join(' ')}`);
-  return { name, command: [node, vitest, 'run', ...files], env: { PROOF: '1' } };
+  return { name, command: [node, vitest, 'run', ...files], env };
 };
 
 const script = (name: string, file: string, ...args: string[]): Step => ({ name, command: [node, file, ...args] });
+
+/**
+ * Network policies by packets: the cases of NETPOL_CASES, run by the harness beside that folder, and random ones of our own in the same
+ * form, through each backend; the agent once a step and one agent fed step by step, one node and two, routed and bridged.
+ */
+function policyByPackets(): readonly Step[] {
+  const cases = process.env['NETPOL_CASES'] ?? join(root, '../shared/netpol/cases');
+  const harness = join(cases, '../nph.py');
+  if (!existsSync(harness)) {
+    const text = `no packet harness at ${harness}: set NETPOL_CASES to a folder of cases beside nph.py`;
+    return [{ name: text, command: [node, '-e', `console.error(${JSON.stringify(text)}); process.exit(1)`] }];
+  }
+  const own = mkdtempSync(join(tmpdir(), 'krs-netpol-'));
+  const backends = {
+    'iptables-legacy': '--iptables-flavour legacy',
+    'iptables-nft': '--iptables-flavour nft',
+    nftables: '--use-nftables-for-netpol',
+  };
+  const live = ['--no-reset', '--hammer', '--established'];
+  const steps: Step[] = [script('random cases of our own', 'test/netpol/random-cases.ts', own, '60', '20')];
+  for (const [backend, flags] of Object.entries(backends)) {
+    const run = (name: string, wrapper: string, folder: string, ...args: string[]): Step => ({
+      name: `${backend}: ${name}`,
+      command: [
+        'python3',
+        harness,
+        '--cases',
+        folder,
+        '--cmd',
+        `${root}test/netpol/${wrapper} {state} ${flags}`,
+        ...args,
+      ],
+    });
+    steps.push(
+      run(
+        'two nodes, rules of the case before stay, traffic meanwhile',
+        'enforce',
+        cases,
+        '--enforce',
+        'node1,node2',
+        ...live,
+      ),
+      run('bridged pods', 'enforce', cases, '--mode', 'bridge'),
+      run('one agent fed step by step', 'feed', cases, '--converge', '10', ...live),
+      run('random cases', 'enforce', own),
+      run('random cases, one agent', 'feed', own, '--converge', '10', ...live),
+    );
+  }
+  return steps;
+}
 
 /** What each block's proof consists of. */
 const proofs: Readonly<Record<string, () => readonly Step[]>> = {
@@ -52,8 +106,10 @@ const proofs: Readonly<Record<string, () => readonly Step[]>> = {
     script('speed', 'bench/run.ts', 'ipvs'),
   ],
   firewall: () => [
-    tests('evaluator, compiler, renderers', 'src/firewall/**/*.test.ts'),
-    tests('packets', 'test/netns/firewall*.test.ts'),
+    tests('evaluator, compiler, renderers', { FIREWALL_RUNS: '400' }, 'src/firewall/**/*.test.ts'),
+    tests('packets, kill -9, 1,000 syncs beside others', { FIREWALL_SYNCS: '1000' }, 'test/netns/firewall*.test.ts'),
+    ...policyByPackets(),
+    script('what it costs', 'bench/run.ts', 'firewall'),
   ],
   routing: () => [
     tests('routes, overlays, sessions, CNI file: tables and properties', 'src/routing/**/*.test.ts'),
