@@ -51,14 +51,17 @@ export function inForce({ flipped }: { readonly flipped: ReadonlySet<string> }, 
   return flipped.has(name) ? `${name}${COPY}` : name;
 }
 
-/** Which sets the rules call by the name of their copy. */
+/** Which sets the rules that packets meet call by the name of their copy; chains that an interrupted pass left behind do not count. */
 export function findFlipped(families: ObservedIptables['families']): Set<string> {
   const flipped = new Set<string>();
   for (const { chains } of [families[4], families[6]]) {
-    for (const rules of chains.values()) {
-      for (const rule of rules) {
-        for (const [, name = ''] of rule.matchAll(/--match-set (\S+)/g)) {
-          if (name.endsWith(COPY)) flipped.add(originalOf(name));
+    const reached = new Set<string>(Object.values(ENTRIES));
+    for (const name of reached) {
+      for (const rule of chains.get(name) ?? []) {
+        const target = / -[jg] (\S+)$/.exec(rule)?.[1];
+        if (target !== undefined && chains.has(target)) reached.add(target);
+        for (const [, set = ''] of rule.matchAll(/--match-set (\S+)/g)) {
+          if (set.endsWith(COPY)) flipped.add(originalOf(set));
         }
       }
     }

@@ -71,7 +71,7 @@ interface AddressChange {
 
 interface Draft {
   readonly fresh: CompiledSet[];
-  readonly dropped: string[];
+  readonly dropped: Set<string>;
   /** Sets that cannot be changed in place: too small, or of another type. */
   readonly outgrown: Set<string>;
   readonly addresses: Map<string, AddressChange>;
@@ -132,10 +132,9 @@ function draftSet(
   isolated: (direction: Direction, address: string) => boolean,
 ): void {
   if (set === undefined) {
-    if (observed === undefined) return;
-    draft.dropped.push(name);
+    draft.dropped.add(name);
     // Its rule goes with the commit, which frees everybody in it.
-    if (roleOf(name) === 'isolated') {
+    if (observed !== undefined && roleOf(name) === 'isolated') {
       for (const member of observed.members.keys()) about(draft, member).exits.add(directionOf(name));
     }
     return;
@@ -160,16 +159,15 @@ function draftSet(
 
 function draftFamily(state: FamilyState, observed: ObservedIptables, dirty: ReadonlySet<string> | undefined): Draft {
   const { family, sets } = state;
-  const draft: Draft = { fresh: [], dropped: [], outgrown: new Set(), addresses: new Map() };
+  const draft: Draft = { fresh: [], dropped: new Set(), outgrown: new Set(), addresses: new Map() };
   const held = (name: string): ObservedSet | undefined => observed.sets.get(inForce(observed, name));
   const iso = { ingress: held(`krs${family}-iso-ingress`), egress: held(`krs${family}-iso-egress`) };
   const isolated = (direction: Direction, address: string): boolean => iso[direction]?.members.has(address) === true;
   if (dirty === undefined) {
     for (const [name, set] of sets) draftSet(draft, name, set, held(name), isolated);
-    for (const [name, set] of observed.sets) {
+    for (const [name, { family: of }] of observed.sets) {
       const own = originalOf(name);
-      if (set.family !== family || name !== inForce(observed, own)) continue;
-      if (!sets.has(own)) draftSet(draft, own, undefined, set, isolated);
+      if (of === family && !sets.has(own)) draftSet(draft, own, undefined, held(own), isolated);
     }
     return draft;
   }
@@ -286,6 +284,22 @@ export function planSets(
     before.push({ op: 'create', set: name, family, kind, maxelem: roomFor(members.size) });
     for (const [member, except] of members) before.push({ op: 'add', set: name, member, except });
   };
+  // The copy that is not in force stays as a spare: to turn to it costs what changed since, and no set is destroyed that an old rule
+  // may still hold.
+  const turnOver = (set: CompiledSet, spare: string): void => {
+    const held = observed.sets.get(spare);
+    if (held?.type !== `hash:${set.kind}` || held.maxelem < set.members.size) {
+      if (held !== undefined) before.push({ op: 'destroy', set: spare });
+      build(set, spare);
+      return;
+    }
+    for (const [member, except] of held.members) {
+      if (set.members.get(member) !== except) before.push({ op: 'delete', set: spare, member, except });
+    }
+    for (const [member, except] of set.members) {
+      if (held.members.get(member) !== except) before.push({ op: 'add', set: spare, member, except });
+    }
+  };
   for (const set of draft.fresh) {
     // Nothing matches a new set before the chains do, except isolation: that is filled when everything else stands.
     if (set.role !== 'isolated' && set.role !== 'local') build(set, now(set.name));
@@ -315,20 +329,16 @@ export function planSets(
     );
     for (const name of touched) {
       flips.add(name);
-      build(state.sets.get(name)!, copyName(now(name)));
-      // A lone change leaves that to the next pass, which has a process for sets anyway.
-      if (dirty === undefined) destroy.push({ op: 'destroy', set: now(name) });
+      turnOver(state.sets.get(name)!, copyName(now(name)));
     }
   } else {
     const moved = inPlace(draft, state, now, newRoots, prune);
     before.push(...moved.before);
     after.push(...moved.after);
   }
-  for (const name of draft.dropped) destroy.push({ op: 'destroy', set: now(name) });
-  // What an interrupted pass, or one that turned to copies, left behind; harmless, so never a reason for a pass of its own.
-  if (before.length + after.length + destroy.length > 0) {
-    for (const [name, set] of observed.sets) {
-      if (set.family === family && name !== now(originalOf(name))) before.unshift({ op: 'destroy', set: name });
+  for (const name of draft.dropped) {
+    for (const kernel of [name, copyName(name)]) {
+      if (observed.sets.has(kernel)) destroy.push({ op: 'destroy', set: kernel });
     }
   }
   const tightens =

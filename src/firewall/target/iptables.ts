@@ -2,6 +2,8 @@
  * The iptables + ipset target of `reconcile()`: reads what is there, and applies a plan step by step with one child process a
  * tool and step. After each step it knows what the kernel holds; after a failure it says so and reads anew.
  */
+import { setTimeout } from 'node:timers/promises';
+import { isSdkError } from '../../net/errors.ts';
 import type { Applied, ApplyFailure, Runner, Target } from '../../kernel/types.ts';
 import type { Family } from '../../net/values.ts';
 import type { EntryOptions } from '../model/options.ts';
@@ -114,6 +116,10 @@ function holdChains(observed: ObservedIptables, family: Family, { put, remove, j
   }
 }
 
+/** How often and how long a set that an old rule may still hold is waited for. */
+const IN_USE_TRIES = 40;
+const IN_USE_MS = 50;
+
 const familyOfSet = (name: string): Family => (name.startsWith('krs6') || name.startsWith('inet6:') ? 6 : 4);
 
 /** Carries out a plan; `observed` follows what was reached. */
@@ -134,13 +140,28 @@ export async function applyIptables(
       return false;
     }
   };
+  /** Rules of the nft flavour are destroyed a moment after their commit, and hold their sets until then. */
+  const restore = async (operations: readonly SetOperation[]): Promise<void> => {
+    let rest = operations;
+    for (let tries = 0; ; tries++) {
+      try {
+        await tools.restoreSets(renderSets(rest), signal);
+        return holdSets(observed, rest);
+      } catch (error) {
+        const { line = 0, stderr = '' } = isSdkError(error)
+          ? (error.details as { line?: number; stderr?: string })
+          : {};
+        const inUse = rest[line - 1]?.op === 'destroy' && stderr.includes('in use');
+        if (!inUse || tries >= IN_USE_TRIES) throw error;
+        holdSets(observed, rest.slice(0, line - 1));
+        rest = rest.slice(line - 1);
+        await setTimeout(IN_USE_MS, undefined, signal === undefined ? {} : { signal });
+      }
+    }
+  };
   const sets = async (item: string, operations: readonly SetOperation[]): Promise<boolean> => {
     const kept = operations.filter(({ set }) => !broken.has(familyOfSet(set)));
-    if (kept.length === 0) return true;
-    return attempt(item, async () => {
-      await tools.restoreSets(renderSets(kept), signal);
-      holdSets(observed, kept);
-    });
+    return kept.length === 0 || attempt(item, () => restore(kept));
   };
   const chains = async (steps: Readonly<Record<Family, ChainOperations>>): Promise<void> => {
     const work = tools.families.map(async (family) => {
