@@ -22,7 +22,8 @@ interface Step {
 /** Every test file that matches one of the patterns, in one run. */
 const tests = (name: string, ...rest: (string | Readonly<Record<string, string>>)[]): Step => {
   const patterns = rest.filter((one) => typeof one === 'string');
-  const env = Object.assign({ PROOF: '1' }, ...rest.filter((one) => typeof one === 'object'));
+  const env: Record<string, string> = { PROOF: '1' };
+  for (const one of rest) if (typeof one === 'object') Object.assign(env, one);
   const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: root })).sort();
   if (files.length === 0) throw new Error(`${name}: no test matches ${patterns.join(' ')}`);
   return { name, command: [node, vitest, 'run', ...files], env };

@@ -33,6 +33,11 @@ function talkers({ pods }: BenchWorld): [PodObject, PodObject] {
   return [client, server];
 }
 
+function macOf(namespace: string): string {
+  const [link] = JSON.parse(run('ip', ['-n', namespace, '-j', 'link', 'show', 'eth0'])) as [{ address: string }];
+  return link.address;
+}
+
 interface Node {
   readonly name: string;
   readonly world: BenchWorld;
@@ -108,7 +113,7 @@ export async function packetCosts(world: BenchWorld, prefix: string): Promise<Ma
           `link set ${end} up`,
           `addr add 169.254.1.1/32 dev ${end}`,
           `route add ${address}/32 dev ${end}`,
-          `neigh add ${address} dev ${end} lladdr ${JSON.parse(run('ip', ['-n', space, '-j', 'link', 'show', 'eth0']))[0].address} nud permanent`,
+          `neigh add ${address} dev ${end} lladdr ${macOf(space)} nud permanent`,
         ];
         run('ip', ['-n', node, '-batch', '-'], `${lines.join('\n')}\n`);
         const own = [
