@@ -148,13 +148,12 @@ export async function applyIptables(
         await tools.restoreSets(renderSets(rest), signal);
         return holdSets(observed, rest);
       } catch (error) {
-        const { line = 0, stderr = '' } = isSdkError(error)
-          ? (error.details as { line?: number; stderr?: string })
-          : {};
-        const inUse = rest[line - 1]?.op === 'destroy' && stderr.includes('in use');
+        const { line, stderr } = isSdkError(error) ? error.details : {};
+        const at = typeof line === 'number' ? line - 1 : -1;
+        const inUse = rest[at]?.op === 'destroy' && String(stderr).includes('in use');
         if (!inUse || tries >= IN_USE_TRIES) throw error;
-        holdSets(observed, rest.slice(0, line - 1));
-        rest = rest.slice(line - 1);
+        holdSets(observed, rest.slice(0, at));
+        rest = rest.slice(at);
         await setTimeout(IN_USE_MS, undefined, signal === undefined ? {} : { signal });
       }
     }
