@@ -29,6 +29,9 @@ const SWEEP_SLICE = 40_000;
 /** Prefixes without a path that are looked at in one turn. */
 const COLLECT_SLICE = 8192;
 
+/** So many are freed whatever else there is to do. */
+const COLLECT_LIMIT = 1_000_000;
+
 /** Milliseconds of input that are taken in before the turn that works it off; whoever has more to say waits for the next. */
 const INPUT_SLICE_MS = 8;
 
@@ -165,12 +168,24 @@ export function createCore(
       waiting.kept = [];
       left += waiting.list.length;
     }
-    if (more || left === 0) return more;
-    recheck ??= clock.after(1000, () => {
+    if (!more && left > 0) collectLater(1000);
+    return more;
+  };
+
+  const collectLater = (ms: number): void => {
+    recheck ??= clock.after(ms, () => {
       recheck = undefined;
       schedule();
     });
-    return false;
+  };
+
+  /** Whether to leave prefixes to be freed when there is less to do: whoever withdraws much is told on first. */
+  const postpone = (): boolean => {
+    let count = 0;
+    for (const { list } of idle.values()) count += list.length;
+    if (spent === 0 || count === 0 || count > COLLECT_LIMIT) return false;
+    collectLater(20);
+    return true;
   };
 
   const runSweep = (sweep: Sweep, budget: number): void => {
@@ -197,7 +212,7 @@ export function createCore(
     if (!core.deferring) {
       if (exports.work()) more = true;
       routes.publish();
-      if (!more && collect()) more = true;
+      if (!more && !postpone() && collect()) more = true;
     }
     spent = 0;
     for (const source of paused) source.resume();
