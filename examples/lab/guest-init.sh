@@ -43,6 +43,7 @@ mount --make-rshared /
 # what a node of a cluster has from its start: IPv6 is a module of this kernel, and bridges hand their packets to iptables
 modprobe -a ipv6 br_netfilter
 ip link set lo up
+hostname lab
 cd "$GUEST_CWD" || halt -f
 sh /run/guest/command
 echo $? >/run/guest/status

@@ -49,7 +49,8 @@ const marker = '--- guest is up ---';
 export async function runGuest(options: GuestOptions): Promise<GuestResult> {
   if (!existsSync(kernel)) throw new Error(`${kernel} is missing: install Debian's package user-mode-linux`);
   const share = mkdtempSync(join(tmpdir(), 'kube-router-guest-'));
-  writeFileSync(join(share, 'command'), `echo '${marker}'\n${options.command}\n`);
+  const announce = options.stdio === 'pipe' ? `echo '${marker}'\n` : '';
+  writeFileSync(join(share, 'command'), `${announce}${options.command}\n`);
   const umid = `kr-${process.pid}-${Math.random().toString(36).slice(2, 8)}`;
   const stdio: StdioOptions = options.stdio === 'inherit' ? 'inherit' : ['ignore', 'pipe', 'pipe'];
   const child = spawn(
