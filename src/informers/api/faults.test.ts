@@ -22,6 +22,9 @@ const FAST = {
   listLimit: { burst: 3, everyMs: 500 },
 };
 
+/** Milliseconds to be right again; where the machine may be busy with other tests, ended work counts and not its time. */
+const WITHIN = process.env['PROOF'] === undefined ? 10_000 : 3000;
+
 interface World {
   readonly server: ApiServer;
   readonly pods: Source<PodObject>;
@@ -35,7 +38,7 @@ interface Case {
   readonly fault: (world: World) => void | Promise<void>;
   /** Words that the reasons of the states must contain while it lasts. */
   readonly shows?: RegExp;
-  /** Milliseconds within which it must be right again after the fault is over. @defaultValue 3000 */
+  /** Milliseconds within which it must be right again after the fault is over. @defaultValue {@link WITHIN} */
   readonly within?: number;
   /** The server may lose objects (a restored backup): deletions of stable ones are then right. */
   readonly rewinds?: boolean;
@@ -45,6 +48,15 @@ const watches = (one: RequestInfo) => one.verb === 'watch';
 const reads = (one: RequestInfo) => one.verb === 'watch' || one.verb === 'list';
 /** Whether the full picture is asked for, in pages or as a stream. */
 const full = (one: RequestInfo) => one.verb === 'list' || (watches(one) && !one.query.has('resourceVersion'));
+/** Watches from the first version that is asked for, and from no other. */
+function fromOneVersion(): (one: RequestInfo) => boolean {
+  let first: string | undefined;
+  return (one) => {
+    if (!watches(one) || full(one)) return false;
+    first ??= one.query.get('resourceVersion') ?? '';
+    return one.query.get('resourceVersion') === first;
+  };
+}
 /** A fault strikes the next connection: break the present one. */
 const cut = (world: World) => world.server.dropConnections();
 /** The server moves on and forgets while we are away: the full picture has to be read again. */
@@ -310,7 +322,7 @@ cases.push(
       );
       undo();
     },
-    within: 6000,
+    within: 2 * WITHIN,
   },
   {
     name: 'compressed by a proxy, and broken within',
@@ -354,35 +366,29 @@ cases.push(
     shows: /not even a bookmark/,
   },
   {
-    name: 'a version of the future, said so',
-    fault: async (world) => {
+    name: 'a version of the future, said so for as long as it is asked for',
+    fault: (world) => {
       const message = 'Too large resource version: 99999, current: 5';
-      const undo = world.server.inject(
-        { type: 'status', code: 504, reason: 'Timeout', message },
-        { match: (one) => watches(one) && !full(one), times: 1 },
-      );
+      const fault = { type: 'status', code: 504, reason: 'Timeout', message } as const;
+      world.server.inject(fault, { match: fromOneVersion() });
       cut(world);
-      await sleep(300);
-      undo();
     },
     shows: /older than our version/,
   },
   {
-    name: 'a version that the server does not take (400)',
+    name: 'a version that the server never takes (400)',
     fault: (world) => {
-      world.server.inject({ type: 'status', code: 400 }, { match: (one) => watches(one) && !full(one), times: 1 });
+      world.server.inject({ type: 'status', code: 400 }, { match: fromOneVersion() });
       cut(world);
     },
     shows: /will not go on from our version/,
   },
   {
     name: 'an event that is no JSON, at every watch from one version',
-    fault: async (world) => {
-      const undo = world.server.inject({ type: 'corrupt', at: 7 }, { match: (one) => watches(one) && !full(one) });
+    fault: (world) => {
+      world.server.inject({ type: 'corrupt', at: 7 }, { match: fromOneVersion() });
       cut(world);
       world.churn();
-      await sleep(1500);
-      undo();
     },
     shows: /unexpected byte/,
   },
@@ -441,11 +447,11 @@ cases.push(
       undo();
     },
     shows: /429/,
-    within: 5000,
+    within: 2 * WITHIN,
   },
 );
 
-async function until(what: string, holds: () => boolean, ms = 5000): Promise<void> {
+async function until(what: string, holds: () => boolean, ms = 10_000): Promise<void> {
   const end = Date.now() + ms;
   while (!holds()) {
     if (Date.now() > end) throw new Error(`never: ${what}`);
@@ -468,7 +474,7 @@ function expected(server: ApiServer): Map<string, PodObject | undefined> {
 describe.concurrent.each(['auto', 'never'] as const)('faults, WatchList %s', (watchList) => {
   it.concurrent.each(cases.map((one) => [one.name, one] as const))(
     '%s',
-    async (name, { fault, shows, within = 3000, rewinds }) => {
+    async (name, { fault, shows, within = WITHIN, rewinds }) => {
       await using server = await createApiServer({ bookmarkMs: 60, watchList: watchList === 'auto' });
       for (let index = 0; index < 9; index++) server.apply(buildPod(`keep/p${index}`, { ips: [`10.0.0.${index}`] }));
       const settings: { token?: string } = {};
@@ -531,7 +537,7 @@ describe.concurrent.each(['auto', 'never'] as const)('faults, WatchList %s', (wa
         `${name} (${watchList}) | ${lists.length} | ${took} ms | ${[...new Set(shown)].slice(0, 2).join('; ').slice(0, 160)}`,
       );
     },
-    15_000,
+    60_000,
   );
 });
 
