@@ -1,4 +1,4 @@
-import { firstValueFrom, filter } from 'rxjs';
+import { filter, firstValueFrom, take } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildNode, buildPod, buildService } from '../../testing/builders.ts';
 import { createApiServer } from '../../testing/api-server/server.ts';
@@ -89,6 +89,35 @@ describe.each(['auto', 'never'] as const)('list and watch, WatchList %s', (watch
     await until('gone', () => services.snapshot().items.size === 1);
     expect(await firstValueFrom(source.issues$)).toEqual([]);
   });
+});
+
+it('consumers of one kind share one watch; another reading of it is another stream', async () => {
+  server.apply(buildPod('a/p', { labels: { app: 'web' } }));
+  await using source = createApiSource({ connection: connect() });
+  const [one, two] = [source.open('Pod'), source.open('Pod')];
+  const seen = [0, 0];
+  one.changes$.subscribe(() => seen[0]!++);
+  two.changes$.subscribe(() => seen[1]!++);
+  await firstValueFrom(one.snapshot$.pipe(filter((now) => now.synced)));
+  await createInformers({ source, kinds: ['Pod'] })
+    .pods.snapshot$.pipe(
+      filter((now) => now.synced),
+      take(1),
+    )
+    .forEach(() => {});
+  const watches = () => server.requests.filter((each) => each.verb === 'watch' && each.resource === 'pods').length;
+  expect(two).toBe(one);
+  expect(watches()).toBe(1);
+  expect(seen[0]).toBe(seen[1]);
+  const spec = { kind: 'Pod', apiVersion: 'v1', plural: 'pods', namespaced: true };
+  const names = source.openKind({
+    ...spec,
+    project: (raw) => ({ object: (raw as { metadata: { name: string } }).metadata.name, issues: [] }),
+  });
+  await firstValueFrom(names.snapshot$.pipe(filter((now) => now.synced)));
+  expect([...names.snapshot().items]).toEqual([['a/p', 'p']]);
+  expect(one.snapshot().items.get('a/p')?.labels).toEqual({ app: 'web' });
+  expect(watches()).toBe(2);
 });
 
 it('falls back to pages when the server cannot stream the first picture', async () => {

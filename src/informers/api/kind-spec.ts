@@ -19,7 +19,7 @@ export interface KindSpec<Item> {
   readonly namespaced: boolean;
   /** Reads one object; what it throws becomes an issue of that object. */
   readonly project: (raw: unknown) => Projected<Item>;
-  /** The fields that `project` reads; the others never become objects. @defaultValue everything */
+  /** The fields that `project` reads; the others never become objects. What is read so is shared and frozen. @defaultValue everything */
   readonly mask?: FieldMask;
 }
 
