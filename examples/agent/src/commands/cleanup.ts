@@ -149,7 +149,7 @@ function takeoverReport(
 
 /**
  * `--leave kube-router`: shared sets get the form that kube-router's start asks for, at any time; what kube-router neither uses nor
- * removes goes once its own rules are there, for until then ours carry the traffic.
+ * removes goes, block by block, once its own rules are there, for until then ours carry the traffic.
  */
 async function leave(config: Config, node: string, dryRun: boolean): Promise<Outcome> {
   const runner = createRunner();
@@ -158,8 +158,10 @@ async function leave(config: Config, node: string, dryRun: boolean): Promise<Out
   const began = performance.now();
   const input = renderSetReturn((await runner.run({ file: 'ipset', args: ['save'] })).stdout);
   const sets = input.split('\n').filter((line) => line.startsWith('swap ')).length;
-  const arrived = [...(await findLeftovers(options, owners)).values()].some(({ table }) => table.length > 0);
-  const found = arrived ? await findLeftovers({ ...options, of: 'ours' }, owners) : new Map<Family, never>();
+  const theirs = [...(await findLeftovers(options, owners)).values()].flatMap(({ table }) => table);
+  const back = new Set(theirs.map(({ owner }) => owner));
+  const arrived = back.size > 0;
+  const found = await findLeftovers({ ...options, of: 'ours' }, back);
   const troubles: { item: string; error: Error }[] = [];
   if (!dryRun) {
     if (sets > 0) {

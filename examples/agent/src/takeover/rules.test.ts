@@ -123,6 +123,19 @@ describe('kube-router’s', () => {
 
 describe('ours, beside a kube-router that runs', () => {
   const found = findOurs(texts, 4);
+  test('each part belongs to a block', () => {
+    const owners = Object.fromEntries(
+      [...found.table, ...found.other].map((one) => ['name' in one ? one.name : (one.rule ?? one.chain), one.owner]),
+    );
+    expect(owners).toMatchObject({
+      'KUBE-ROUTER-PODS': 'routing',
+      'KUBE-ROUTER-SVC-NAT': 'ipvs',
+      '-j KUBE-ROUTER-SERVICES': 'ipvs',
+      '-m comment --comment "kube-router netpol" -j KUBE-ROUTER-INPUT': 'firewall',
+      'krs4-iso-ingress': 'firewall',
+      'kube-router-svc-mark': 'ipvs',
+    });
+  });
   test('rules', () => {
     expect(rulesOf(found).sort()).toEqual(TABLES.flatMap((table) => ours[table]).sort());
   });

@@ -154,6 +154,14 @@ export function findKubeRouter(texts: FamilyTexts, family: 4 | 6): FamilyFinding
 const OUR_CHAINS = /^KUBE-ROUTER-(SVC-[A-Z]+|PODS|EGRESS|MSS)$|^KUBE-NWPLCY-REJECT$/;
 const OUR_SETS = /^krs[46]-|^(inet6:)?kube-router-(svip-(lim|src|ref)|svc-[a-z-]+|hairpin)$/;
 
+/** The block whose chain or set it is. */
+const blockOf = (name: string): Owner =>
+  /^KUBE-ROUTER-(PODS|EGRESS|MSS)$/.test(name)
+    ? 'routing'
+    : /-(SVC-|SERVICES$)|kube-router-/.test(name)
+      ? 'ipvs'
+      : 'firewall';
+
 /** Everything of ours that kube-router, started over it, neither uses nor removes. */
 export function findOurs(texts: FamilyTexts, family: 4 | 6): FamilyFindings {
   const table: TableFinding[] = [];
@@ -161,20 +169,21 @@ export function findOurs(texts: FamilyTexts, family: 4 | 6): FamilyFindings {
     const words = splitRule(found.rule);
     const target = after(words, '-j') ?? '';
     const comment = after(words, '--comment');
+    const set = words.find((word) => OUR_SETS.test(word));
     const ours =
       OUR_CHAINS.test(target) ||
-      words.some((word) => OUR_SETS.test(word)) ||
+      set !== undefined ||
       // Jumps into chains that kube-router fills as well, in our words: its own stand beside them by then.
       (/^KUBE-ROUTER-(INPUT|FORWARD|OUTPUT)$/.test(target) && comment === 'kube-router netpol' && words.length === 6) ||
       (target === 'KUBE-ROUTER-SERVICES' && comment !== 'handle traffic to IPVS service IPs in custom chain');
-    if (ours) table.push({ owner: 'firewall', ...found });
+    if (ours) table.push({ owner: blockOf(set ?? target), ...found });
   }
   for (const { table: name, chain } of chainsOf(texts.tables)) {
-    if (OUR_CHAINS.test(chain)) table.push({ owner: 'firewall', table: name, chain });
+    if (OUR_CHAINS.test(chain)) table.push({ owner: blockOf(chain), table: name, chain });
   }
   const other = [...setsOf(texts.sets, family)]
     .filter((name) => OUR_SETS.test(name))
-    .map((name): OtherFinding => ({ owner: 'firewall', kind: 'set', name }));
+    .map((name): OtherFinding => ({ owner: blockOf(name), kind: 'set', name }));
   return { table, other };
 }
 
