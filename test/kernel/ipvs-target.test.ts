@@ -22,7 +22,7 @@ let answer: Answer;
 
 beforeAll(async () => {
   const file = fileURLToPath(new URL('guests/ipvs-lifecycle.ts', import.meta.url));
-  const result = await runInUml({ name: 'lifecycle', node: { file }, memMb: 1024 });
+  const result = await runInUml({ name: 'lifecycle', node: { file }, memMb: 1024, timeoutMs: 290_000 });
   if (process.env.VERBOSE !== undefined) console.log(result.stdout, result.durationMs);
   answer = JSON.parse(result.files['answer.json'] ?? '') as Answer;
 });
