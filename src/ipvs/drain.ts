@@ -20,6 +20,8 @@ export interface DrainOptions {
   readonly intervalMs: number;
   readonly leftoverMs: number;
   readonly owned?: BlockOwnership;
+  /** Called when a real server was removed between two passes. */
+  readonly onRemoved: (vs: string) => void;
   readonly alone: <T>(work: () => Promise<T>) => Promise<T>;
   readonly state: () => { readonly desired: IpvsState | undefined; readonly observed: IpvsObserved | undefined };
 }
@@ -97,7 +99,8 @@ export function createDrain(options: DrainOptions): Drain {
     for (const [name, deadline] of [...deadlines]) {
       const [key = '', address = '', port = ''] = name.split(' ');
       const same = (server: RealServer): boolean => server.address === address && server.port === Number(port);
-      const wanted = desired.items.get(key);
+      // What is desired may have changed while the kernel was read.
+      const wanted = options.state().desired?.items.get(key);
       const found = loads.get(key);
       const server = found?.item.servers.find(same);
       if ((wanted?.type === 'vs' && wanted.servers.some(same)) || server === undefined || found === undefined) {
@@ -110,6 +113,7 @@ export function createDrain(options: DrainOptions): Drain {
       const step: Step = { kind: 'server', action: 'del', vs: found.item, server };
       await runner.run({ file: 'ipvsadm', args: ipvsadmLines(step)[0] ?? [] });
       applyStep(observed, step);
+      options.onRemoved(key);
       await forget([name]);
       await removeEmpty(key, desired, observed);
     }

@@ -43,6 +43,9 @@ export function createIpvsTarget(options: IpvsTargetOptions): IpvsTarget {
   const { runner, owned } = options;
   let observed: IpvsObserved | undefined;
   let desired: IpvsState | undefined;
+  let prune = true;
+  /** Virtual servers of which a drain removed a real server since the last plan was made: that part of it is out of date. */
+  let outdated = new Set<string>();
   let tail: Promise<unknown> = Promise.resolve();
   /** One change of the kernel at a time: passes and drains share the state that was reached. */
   const alone = <T>(work: () => Promise<T>): Promise<T> => {
@@ -57,6 +60,7 @@ export function createIpvsTarget(options: IpvsTargetOptions): IpvsTarget {
     leftoverMs: options.leftoverDrainMs ?? 30_000,
     ...(owned === undefined ? {} : { owned }),
     alone,
+    onRemoved: (key) => void outdated.add(key),
     state: () => ({ desired, observed }),
   });
 
@@ -90,9 +94,22 @@ export function createIpvsTarget(options: IpvsTargetOptions): IpvsTarget {
     return failures;
   }
 
-  async function apply(steps: IpvsPlan, signal: AbortSignal): Promise<Applied<IpvsObserved>> {
+  /** The plan as it would be made now. */
+  function refreshed(made: IpvsPlan, state: IpvsObserved): IpvsPlan {
+    if (outdated.size === 0 || desired === undefined) return made;
+    const dirty = outdated;
+    outdated = new Set();
+    const kept = made.steps.filter((step) => {
+      if (step.kind === 'blocked') return true;
+      return !dirty.has(step.kind === 'server' ? step.vs.key : step.item.key);
+    });
+    return { steps: [...kept, ...plan(desired, state, { prune, dirty }).steps] };
+  }
+
+  async function apply(made: IpvsPlan, signal: AbortSignal): Promise<Applied<IpvsObserved>> {
     const state = observed;
     if (state === undefined) throw new SdkError('apply before observe', { code: 'ABORTED' });
+    const steps = refreshed(made, state);
     const failures: ApplyFailure[] = [];
     let known = true;
     for (const step of steps.steps) {
@@ -134,6 +151,8 @@ export function createIpvsTarget(options: IpvsTargetOptions): IpvsTarget {
       }),
     plan(state, known, planOptions: PlanOptions) {
       desired = state;
+      ({ prune } = planOptions);
+      outdated = new Set();
       return plan(state, known, planOptions);
     },
     size: (steps) => steps.steps.length,

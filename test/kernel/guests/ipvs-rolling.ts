@@ -69,7 +69,7 @@ const servers = async (vip = VIP): Promise<string[]> =>
   (await sh(`ip netns exec n1 ipvsadm -Sn | grep -- "${vip}" || true`)).trim().split('\n');
 await apply(
   ...all.map((address): ServiceChange => {
-    const spec = { terminationGracePeriodSeconds: 6 };
+    const spec = { terminationGracePeriodSeconds: old.includes(address) ? 60 : 6 };
     return { kind: 'Pod', key: `t/p${address}`, object: pod(`t/p${address}`, { ips: [address], spec }) };
   }),
   {
@@ -158,8 +158,11 @@ for (const from of ['ext', 'n1', 'pa']) {
 const outlived = (await sockets('echo', { hold })).answer;
 places.set(flapping, 'gone');
 await apply(web());
-await pause(8000);
-const empty = await servers();
+let empty = await servers();
+for (let seconds = 0; seconds < 80 && empty.join('') !== ''; seconds++) {
+  await pause(1000);
+  empty = await servers();
+}
 const { answer: after, seconds: afterSeconds } = await sockets('ask', {
   ns: 'n1',
   host: VIP,
