@@ -10,7 +10,7 @@ import { createIp, createRunner, reconcile, renderIpRoute, watchIp } from 'kube-
 import type { IpRoute, Target } from 'kube-router-sdk/kernel';
 import { formatPrefix, tryParsePrefix } from 'kube-router-sdk/net';
 
-const PROTOCOL = 99; // whose routes are ours: nobody else's are touched
+const PROTOCOL = 199; // whose routes are ours: nobody else's are touched
 const runner = createRunner();
 const ip = createIp({ runner });
 const route = (prefix: string): IpRoute => ({ type: 'blackhole', prefix, protocol: PROTOCOL, nextHops: [] });

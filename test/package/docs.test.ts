@@ -18,7 +18,8 @@ afterAll(() => {
 
 describe('fences', () => {
   it('without a word for where they run are refused', () => {
-    expect(() => readBlocks('a.md', '```ts\n1;\n```')).toThrow(Refused);
+    expect(() => readBlocks('a.md', '```sh\nls\n```')).toThrow(Refused);
+    expect(readBlocks('a.md', '```ts\n1;\n```')[0]?.place).toBe('run');
     expect(() => readBlocks('a.md', '```sh later\nls\n```')).toThrow('a.md:1: a sh fence must say where it runs');
     expect(() => readComments('a.ts', '/**\n * @example\n * f();\n */')).toThrow('an @example is a fenced block');
   });

@@ -1,7 +1,7 @@
 /**
  * Fenced code of the README, the guides, the examples' READMEs and the doc comments, as programs: every TypeScript, JavaScript and
  * shell fence says by a word behind its language where it runs, and what follows as `text output` is what it must print there.
- * CONTRIBUTING.md has the words for writers. A fence without a word is refused, so no code is published that nobody runs.
+ * TypeScript without a word runs here; shell without a word is refused, so that no command is published that nobody runs.
  *
  * `run`    on this machine, without privileges          `guest`  in user-mode Linux, each page in a namespace of its own
  * `lab`    in the lab's cluster (examples/lab)           `target` names of make targets or npm scripts, which CI and the proofs run
@@ -79,6 +79,10 @@ export function readBlocks(page: string, text: string, firstLine = 1): Block[] {
       continue;
     }
     if (language === undefined) continue;
+    if (language !== 'sh' && word === '') {
+      blocks.push({ page, name, language, place: 'run', code });
+      continue;
+    }
     if (!PLACES.has(word) || rest.length > 0) {
       throw new Refused(`${name}: a ${lang} fence must say where it runs: run, guest, lab, target or file=NAME`);
     }
@@ -87,11 +91,11 @@ export function readBlocks(page: string, text: string, firstLine = 1): Block[] {
   return blocks;
 }
 
-/** Blocks of the `@example`s and other fences of a source file's doc comments. Only one place is possible there, so none is named. */
+/** Blocks of the `@example`s and other fences of a source file's doc comments. They run here. */
 export function readComments(page: string, source: string): Block[] {
   const blocks: Block[] = [];
   for (const match of source.matchAll(/\/\*\*([\s\S]*?)\*\//g)) {
-    const text = (match[1] ?? '').replaceAll(/^[ \t]*\* ?/gm, '').replaceAll(/^```(ts|js)$/gm, '```$1 run');
+    const text = (match[1] ?? '').replaceAll(/^[ \t]*\* ?/gm, '');
     const line = source.slice(0, match.index).split('\n').length;
     blocks.push(...readBlocks(page, text, line));
     if (/^@example(?!\s*\n```)/m.test(text)) throw new Refused(`${page}:${line}: an @example is a fenced block`);
