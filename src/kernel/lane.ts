@@ -4,8 +4,6 @@
  * ten to thirty times the cost of a fork from a small shell (docs/adr/0006). The shell is the leader of a process group, so that
  * ending a lane ends whatever it runs, grandchildren included. What a shell cannot carry unchanged does not fit (see `fits`).
  */
-import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 
 /** Limits of one command in a lane. */
@@ -64,6 +62,9 @@ interface Job {
 
 /** Opens a lane; `shell` is an absolute path. It ends with this process, which it does not keep running. */
 export function openLane(shell: string, env: Readonly<Record<string, string>>): Lane {
+  // loaded by the first shell, so that importing this package stays cheap
+  const { randomBytes } = process.getBuiltinModule('node:crypto');
+  const { spawn } = process.getBuiltinModule('node:child_process');
   const marker = randomBytes(12).toString('hex');
   const child = spawn(shell, [], { env, stdio: ['pipe', 'pipe', 'pipe'], detached: true });
   const pipes = [child.stdin, child.stdout, child.stderr] as unknown as readonly Socket[];

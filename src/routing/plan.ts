@@ -97,7 +97,11 @@ function prunable(item: RoutingItem): boolean {
 }
 
 /** Compares and orders. */
-export function plan(desired: RoutingState, observed: RoutingObserved, options: PlanOptions): RoutingPlan {
+export function plan(
+  desired: RoutingState,
+  observed: RoutingObserved,
+  options: PlanOptions = { prune: true },
+): RoutingPlan {
   const additions: RoutingChange[] = [];
   const removals: RoutingChange[] = [];
   const rebuilt = new Set<string>();

@@ -89,7 +89,8 @@ describe('esbuild', () => {
       outfile,
       logLevel: 'silent',
       external: ['@kubernetes/client-node', 'execa'],
-      banner: { js: `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);` },
+      // names of its own: a bundle may import createRequire itself
+      banner: { js: `import { createRequire as requireOfBundle } from 'node:module'; const require = requireOfBundle(import.meta.url);` },
     });
     const { stdout } = await exec(node, [outfile], { cwd: folder });
     expect(Number(stdout)).toBeGreaterThan(0);

@@ -40,7 +40,7 @@ afterAll(async () => {
 describe('npm pack', () => {
   it('holds the build, its declarations and the papers, and nothing else', () => {
     const strange = files.filter(
-      (path) => !/^(dist\/.*\.(js|d\.ts)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path),
+      (path) => !/^(dist\/.*\.(js|d\.ts)|package\.json|README\.md|LICENSE|NOTICE|CHANGELOG\.md)$/.test(path),
     );
     expect(strange).toEqual([]);
     expect(files.filter((path) => /\.test\.|\.map$/.test(path))).toEqual([]);

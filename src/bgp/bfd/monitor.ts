@@ -3,7 +3,7 @@
  * Sessions run in a worker thread; this side starts it with the first session and ends it with the last.
  */
 import { existsSync } from 'node:fs';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import type { BfdOptions } from '../model.ts';
 import type { BfdCommand, BfdReport } from './messages.ts';
 import type { BfdState } from './packet.ts';
@@ -54,7 +54,8 @@ export function createBfdMonitor(): BfdMonitor {
     const places = ['./worker.ts', './bfd-worker.js', './bgp/bfd-worker.js'].map(
       (path) => new URL(path, import.meta.url),
     );
-    const made = new Worker(places.find((place) => existsSync(place)) ?? places[1]!);
+    const { Worker: Thread } = process.getBuiltinModule('node:worker_threads');
+    const made = new Thread(places.find((place) => existsSync(place)) ?? places[1]!);
     worker = made;
     made.on('message', (report: BfdReport) => {
       if (report.type === 'error') {

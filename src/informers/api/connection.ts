@@ -4,7 +4,6 @@
  * ones; a watch holds its connection, so that rotation never cuts a healthy stream.
  * Stands below client.ts and list-watch.ts; in-cluster.ts and kubeconfig.ts tell it where and as whom.
  */
-import { createHash } from 'node:crypto';
 import type http from 'node:http';
 import type https from 'node:https';
 import type { Readable } from 'node:stream';
@@ -153,7 +152,7 @@ export function createConnection(options: ConnectionOptions): Connection {
 }
 
 function digestOf(settings: ConnectionSettings): string {
-  const hash = createHash('sha256');
+  const hash = process.getBuiltinModule('node:crypto').createHash('sha256');
   const { server, socketPath, ca, cert, key, servername, insecureSkipTlsVerify } = settings;
   for (const part of [server, socketPath, ca, cert, key, servername, String(insecureSkipTlsVerify)])
     hash.update(`${part?.length ?? -1}:`).update(part ?? '');
