@@ -90,7 +90,9 @@ describe('esbuild', () => {
       logLevel: 'silent',
       external: ['@kubernetes/client-node', 'execa'],
       // names of its own: a bundle may import createRequire itself
-      banner: { js: `import { createRequire as requireOfBundle } from 'node:module'; const require = requireOfBundle(import.meta.url);` },
+      banner: {
+        js: `import { createRequire as requireOfBundle } from 'node:module'; const require = requireOfBundle(import.meta.url);`,
+      },
     });
     const { stdout } = await exec(node, [outfile], { cwd: folder });
     expect(Number(stdout)).toBeGreaterThan(0);
