@@ -3,9 +3,10 @@
  * address from this node while the Service has a ready endpoint (of this node, with externalTrafficPolicy Local).
  * `node main.ts NODE POOL ROUTER=ASN MANIFESTS…`
  */
-import { combineLatest, debounceTime, map } from 'rxjs';
+import { map, merge } from 'rxjs';
 import { createSpeaker } from 'kube-router-sdk/bgp';
 import { createInformers, createManifestSource } from 'kube-router-sdk/informers';
+import type { ServiceObject } from 'kube-router-sdk/informers';
 import { createIngressCompiler, createPoolAllocator } from 'kube-router-sdk/ingress';
 
 const [node = '', pool = '', router = '', ...paths] = process.argv.slice(2);
@@ -22,26 +23,27 @@ await using speaker = await createSpeaker({
   peers: [{ address, asn: Number(asn) }],
 });
 
-let known = { services: new Set<string>(), slices: new Set<string>() };
-const advertisements$ = combineLatest([informers.services.snapshot$, informers.endpointSlices.snapshot$]).pipe(
-  debounceTime(20),
-  map(([services, slices]) => {
-    const assigned = [...services.items].map(([key, service]) => {
-      allocator.observe(key, service);
-      if (service.type !== 'LoadBalancer') return { key, object: service };
-      const { ips, issues } = allocator.allocate(service);
-      for (const { object, reason } of issues) console.log(`${object}: ${reason}`);
-      return { key, object: { ...service, ingress: ips.map((ip) => ({ ip, ipMode: 'VIP' as const })) } };
-    });
-    const gone = [...known.services].filter((key) => !services.items.has(key));
-    for (const key of gone) allocator.observe(key, undefined);
-    const goneSlices = [...known.slices].filter((key) => !slices.items.has(key));
-    known = { services: new Set(services.items.keys()), slices: new Set(slices.items.keys()) };
-    const absent = (key: string) => ({ key, object: undefined });
-    const { virtualIps, advertisements } = ingress.update({
-      services: [...assigned, ...gone.map(absent)],
-      endpointSlices: [...[...slices.items].map(([key, object]) => ({ key, object })), ...goneSlices.map(absent)],
-    });
+// a file has no status: what was given out is remembered here
+const given = new Map<string, ServiceObject['ingress']>();
+const assign = ({ key, object }: { readonly key: string; readonly object: ServiceObject | undefined }) => {
+  const held = object && { ...object, ingress: given.get(key) ?? [] };
+  allocator.observe(key, held);
+  if (held?.type !== 'LoadBalancer') return { key, object };
+  const { ips, issues } = allocator.allocate(held);
+  for (const issue of issues) console.log(`${issue.object}: ${issue.reason}`);
+  given.set(
+    key,
+    ips.map((ip) => ({ ip, ipMode: 'VIP' })),
+  );
+  return { key, object: { ...held, ingress: given.get(key) ?? [] } };
+};
+
+const advertisements$ = merge(
+  informers.services.changes$.pipe(map(({ changed }) => ({ services: changed.map(assign) }))),
+  informers.endpointSlices.changes$.pipe(map(({ changed }) => ({ endpointSlices: changed }))),
+).pipe(
+  map((input) => {
+    const { virtualIps, advertisements } = ingress.update(input);
     for (const { address: vip, kind, announced, reason } of virtualIps)
       if (kind === 'loadbalancer') console.log(`${vip} ${announced ? 'announced' : 'held back'}: ${reason}`);
     return advertisements;
