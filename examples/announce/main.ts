@@ -12,7 +12,7 @@ await using speaker = await createSpeaker({
   peers: [{ address: router, asn: Number(asn) }],
 });
 speaker.events$.subscribe(({ type, peer, reason }) => {
-  console.log(`${peer} ${type}: ${reason}`);
+  if (type === 'up' || type === 'down') console.log(`${peer} ${type}: ${reason}`);
 });
 speaker.setAdvertisements([{ prefix, origin: 'other', attributes: { communities: ['64512:100'], med: 20 } }]);
 

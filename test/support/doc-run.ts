@@ -103,13 +103,15 @@ export async function runInGuest(
   const script = join(folder.path, `${place}.sh`);
   if (place === 'lab') writeFileSync(script, order.map(one).join('\n'));
   else {
+    const fresh =
+      'mkdir -p /run/netns /run/routers; mount -t tmpfs page /run/netns; mount -t tmpfs page /run/routers\n';
     const pageNames = [...new Set(blocks.map(({ page }) => page))];
     const calls = pageNames.map((name, number) => {
       const indexes = order.filter((index) => blocks[index]!.page === name);
       const page = join(folder.path, `page-${number}.sh`);
-      writeFileSync(page, `ip link set lo up\n${indexes.map(one).join('\n')}\n`);
-      // a network and a process table a page: what it leaves running ends with it
-      return `unshare --net --mount --pid --fork --mount-proc --kill-child sh ${page}`;
+      writeFileSync(page, `${fresh}ip link set lo up\n${indexes.map(one).join('\n')}\n`);
+      // a network, a process table and a time limit a page: what it leaves running ends with it, and no page waits for another
+      return `timeout -k 5 90 unshare --net --mount --pid --fork --mount-proc --kill-child sh ${page}`;
     });
     writeFileSync(script, `modprobe -a ip_vs dummy 2>/dev/null\n${calls.join('\n')}\n`);
   }
