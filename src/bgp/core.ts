@@ -11,11 +11,11 @@ import type { AttributeStore } from './rib/attribute-store.ts';
 import { createAttributeStore } from './rib/attribute-store.ts';
 import type { AggregateOptions, Aggregates } from './rib/aggregate.ts';
 import { createAggregates } from './rib/aggregate.ts';
-import type { Intake } from './rib/intake.ts';
+import type { Intake } from './rib/intake-types.ts';
 import { createIntake } from './rib/intake.ts';
 import type { Rib, RibPeer } from './rib/table.ts';
 import { growUint8 } from './rib/columns.ts';
-import { createRib, forgetPrefix, sweepRows } from './rib/table.ts';
+import { createRib, forgetPrefix, settle, sweepRows } from './rib/table.ts';
 import type { Exports } from './exports.ts';
 import { createExports } from './exports.ts';
 import type { RouteStream } from './routes.ts';
@@ -65,8 +65,8 @@ export interface Core {
     visit: (rib: Rib, row: number) => void,
     done?: () => void,
   ): () => void;
-  /** Costs by next hop id, -1 unreachable; each next hop is asked for once. */
-  costs(cost: (nextHop: string) => number | undefined): (nextHop: number) => number;
+  /** Takes the costs of next hops, undefined for unreachable, and decides everything anew; each next hop is asked for once. */
+  setNextHopCosts(cost: ((nextHop: string) => number | undefined) | undefined): void;
   /** A free peer index. */
   newIndex(): number;
   emit(event: Omit<SpeakerEvent, 'time'>): void;
@@ -97,6 +97,26 @@ interface Sweep {
   readonly done: (() => void) | undefined;
   from: number;
   over: boolean;
+}
+
+/** Costs by next hop id, -1 unreachable; each next hop is asked for once. */
+function nextHopCosts(
+  store: AttributeStore,
+  cost: (nextHop: string) => number | undefined,
+): (nextHop: number) => number {
+  // An id given to another next hop later is told apart by its key.
+  const known: (readonly [key: string, cost: number] | undefined)[] = [];
+  return (id) => {
+    const key = store.nextHops[id]?.key ?? '';
+    const before = known[id];
+    if (before?.[0] === key) return before[1];
+    const bytes = Uint8Array.from(key, (char) => char.charCodeAt(0));
+    const value =
+      bytes.length < 4 ? 0 : cost(formatAddress(addressFromBytes(bytes.subarray(0, bytes.length === 4 ? 4 : 16))));
+    const asked = value === undefined ? -1 : Math.max(0, value);
+    known[id] = [key, asked];
+    return asked;
+  };
 }
 
 /** Makes the shared part. */
@@ -266,20 +286,15 @@ export function createCore(
         while (!sweep.over) runSweep(sweep, SWEEP_SLICE);
       };
     },
-    costs(cost) {
-      // Asked once a next hop; an id given to another next hop later is told apart by its key.
-      const known: (readonly [key: string, cost: number] | undefined)[] = [];
-      return (id) => {
-        const key = store.nextHops[id]?.key ?? '';
-        const before = known[id];
-        if (before?.[0] === key) return before[1];
-        const bytes = Uint8Array.from(key, (char) => char.charCodeAt(0));
-        const value =
-          bytes.length < 4 ? 0 : cost(formatAddress(addressFromBytes(bytes.subarray(0, bytes.length === 4 ? 4 : 16))));
-        const asked = value === undefined ? -1 : Math.max(0, value);
-        known[id] = [key, asked];
-        return asked;
-      };
+    setNextHopCosts(cost) {
+      for (const rib of ribs) {
+        const before = rib.metrics;
+        rib.metrics = cost === undefined ? undefined : nextHopCosts(store, cost);
+        if (before === undefined && rib.metrics === undefined) continue;
+        for (let prefix = 0; prefix < rib.prefixes.size; prefix++)
+          if (rib.head[prefix]! >= 0) settle(rib, prefix, false);
+      }
+      schedule();
     },
     newIndex() {
       for (let index = 1; index < 65_536; index++) if (peers[index] === undefined) return index;

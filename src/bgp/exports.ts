@@ -3,7 +3,7 @@
  * Stands between the RIB and the sessions; the speaker runs `work` once a turn.
  */
 import type { ExportSettings } from './rib/export-attributes.ts';
-import type { ExportGroup, Member, PolicyHook } from './rib/group.ts';
+import type { ExportGroup, Member, PolicyHook } from './rib/group-types.ts';
 import { createExportGroup } from './rib/group.ts';
 import { createPathGroup } from './rib/path-group.ts';
 import type { Rib } from './rib/table.ts';
@@ -27,9 +27,13 @@ export interface Exports {
   leave(group: ExportGroup, peer: number): void;
   /**
    * Evaluates everything anew under the policies of now: members that are still told the same stay together, others part with what they
-   * were told, so that only differences are sent.
+   * were told, so that only differences are sent. `affected`: only groups in which one of these peers sits.
    */
-  regroup(specOf: (peer: number, family: 4 | 6) => GroupSpec, moved: (peer: number, group: ExportGroup) => void): void;
+  regroup(
+    specOf: (peer: number, family: 4 | 6) => GroupSpec,
+    moved: (peer: number, group: ExportGroup) => void,
+    affected?: ReadonlySet<number>,
+  ): void;
   /** Queues a prefix; `bestChanged` false: only for peers that take several paths. */
   mark(rib: Rib, prefix: number, bestChanged: boolean): void;
   /** Encodes and sends what is queued, in slices; returns whether there is more to do now. */
@@ -87,9 +91,11 @@ export function createExports(): Exports {
       refill();
       group.close();
     },
-    regroup(specOf, moved) {
-      const before = [...groups.values()];
-      groups.clear();
+    regroup(specOf, moved, affected) {
+      const touched = (group: ExportGroup): boolean =>
+        affected === undefined || group.members.some(({ peer }) => affected.has(peer));
+      const before = [...groups.values()].filter(touched);
+      for (const [key, group] of [...groups]) if (touched(group)) groups.delete(key);
       // Groups that have become alike stay apart: each knows what its own members were told.
       const keep = (key: string, group: ExportGroup): void => {
         let free = key;

@@ -3,13 +3,13 @@
  * Reads the RIB's columns and decodes only what it shows.
  */
 import type { Prefix } from '../net/index.ts';
-import { isAddress, maskAddress, parseAddress, parsePrefix } from '../net/index.ts';
+import { contains, isAddress, maskAddress, parseAddress, parsePrefix } from '../net/index.ts';
 import type { Core } from './core.ts';
 import { prefixText } from './policy/hook.ts';
 import { ORIGINS, nextHopText, readAttributes } from './rib/attributes.ts';
 import { LOOP } from './rib/attribute-store.ts';
 import { usable, whyBest, whyNot } from './rib/decision.ts';
-import type { ExportGroup } from './rib/group.ts';
+import type { ExportGroup } from './rib/group-types.ts';
 import { findPrefix } from './rib/prefix-table.ts';
 import { STALE } from './rib/table.ts';
 import type { Rib } from './rib/table.ts';
@@ -53,7 +53,7 @@ function viewOf(core: Core, rib: Rib, row: number, addressOf: (peer: number) => 
 }
 
 /** All paths of a prefix, the best first. */
-export function pathsOf(core: Core, rib: Rib, prefix: number, addressOf: (peer: number) => string): PathView[] {
+function pathsOf(core: Core, rib: Rib, prefix: number, addressOf: (peer: number) => string): PathView[] {
   const views: PathView[] = [];
   for (let row = rib.head[prefix]!; row >= 0; row = rib.rowNext[row]!) views.push(viewOf(core, rib, row, addressOf));
   return views.sort((a, b) => Number(b.best) - Number(a.best) || (a.peer < b.peer ? -1 : 1));
@@ -76,8 +76,38 @@ export function lookup(core: Core, text: string, addressOf: (peer: number) => st
   return [];
 }
 
+/** Paths of all prefixes within one. */
+export function subnets(core: Core, text: string, addressOf: (peer: number) => string): PathView[] {
+  const outer = parsePrefix(text);
+  const views: PathView[] = [];
+  eachPrefix(core, (rib, prefix) => {
+    if (rib.family !== outer.family || rib.prefixes.lengths[prefix]! < outer.length) return;
+    const { bits } = rib.prefixes;
+    const at = prefix * 4;
+    const address =
+      rib.family === 4
+        ? ({ family: 4, value: bits[prefix]! } as const)
+        : ({ family: 6, words: [bits[at]!, bits[at + 1]!, bits[at + 2]!, bits[at + 3]!] } as const);
+    if (contains(outer, address)) views.push(...pathsOf(core, rib, prefix, addressOf));
+  });
+  return views;
+}
+
+/** Paths that a predicate picks. */
+export function query(
+  core: Core,
+  pick: (path: PathView) => boolean,
+  addressOf: (peer: number) => string,
+): readonly PathView[] {
+  const views: PathView[] = [];
+  eachPrefix(core, (rib, prefix) => {
+    for (const view of pathsOf(core, rib, prefix, addressOf)) if (pick(view)) views.push(view);
+  });
+  return views;
+}
+
 /** Every prefix with a path, in a callback. */
-export function eachPrefix(core: Core, visit: (rib: Rib, prefix: number) => void): void {
+function eachPrefix(core: Core, visit: (rib: Rib, prefix: number) => void): void {
   for (const rib of core.ribs) {
     for (let prefix = 0; prefix < rib.prefixes.size; prefix++) if (rib.head[prefix]! >= 0) visit(rib, prefix);
   }

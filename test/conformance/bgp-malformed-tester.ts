@@ -100,6 +100,19 @@ function open(target: string, address: string, asn: number, narrow: boolean): Pe
   return peer;
 }
 
+/** A session, tried again and again: some refuse a neighbour for seconds after their start. */
+async function session(target: string, address: string, asn: number, narrow: boolean): Promise<Peer> {
+  let peer = open(target, address, asn, narrow);
+  for (let attempt = 0; attempt < 20; attempt++) {
+    await until(() => peer.up || peer.closed, 20_000);
+    if (peer.up) break;
+    peer.socket.destroy();
+    await pause(1000);
+    peer = open(target, address, asn, narrow);
+  }
+  return peer;
+}
+
 function goodRoute(one: MalformedCase, address: string, prefix: string): Uint8Array {
   const asn = one.session === 'ibgp' ? LOCAL_AS : 65001;
   const attributes: message.PathAttributes = {
@@ -122,21 +135,14 @@ async function judge(job: TesterJob, third: Peer, index: number, address: string
   const after = `10.${120 + (number >> 8)}.${number & 255}.0/24`;
   const peerAs = one.session === 'ibgp' ? LOCAL_AS : 65001;
   const none = { index, sentinel: false, attributes: {} };
-  let sender = open(job.target, address, peerAs, one.twoOctetAs);
+  const sender = await session(job.target, address, peerAs, one.twoOctetAs);
   try {
-    // Some refuse a neighbour for a moment after their start.
-    await until(() => sender.up || sender.closed, 20_000);
-    for (let attempt = 0; sender.closed && attempt < 10; attempt++) {
-      await pause(1000);
-      sender = open(job.target, address, peerAs, one.twoOctetAs);
-      await until(() => sender.up || sender.closed, 20_000);
-    }
     if (!sender.up) return { ...none, seen: 'no session' };
     sender.socket.write(goodRoute(one, address, prefix));
     if (!(await until(() => third.held.has(prefix), 10_000))) return { ...none, seen: 'no good route' };
     const before = third.held.get(prefix);
-    const session = { prefix, peerAs, localAs: LOCAL_AS, peerAddress: address, localAddress: job.target };
-    sender.socket.write(one.build(session));
+    const between = { prefix, peerAs, localAs: LOCAL_AS, peerAddress: address, localAddress: job.target };
+    sender.socket.write(one.build(between));
     await pause(150);
     if (!sender.closed) sender.socket.write(goodRoute(one, address, after));
     await until(() => sender.closed || third.held.has(after), 4000);
@@ -157,8 +163,8 @@ async function judge(job: TesterJob, third: Peer, index: number, address: string
 }
 
 const job = JSON.parse(process.argv[2] ?? '{}') as TesterJob;
-const third = open(job.target, job.third, 65002, false);
-if (!(await until(() => third.up, 20_000))) throw new Error('the third peer got no session');
+const third = await session(job.target, job.third, 65002, false);
+if (!third.up) throw new Error('the third peer got no session');
 await pause(500);
 const observations = await Promise.all(job.cases.map(({ index, address }) => judge(job, third, index, address)));
 process.stdout.write(`${JSON.stringify(observations)}\n`);

@@ -104,6 +104,14 @@ export function shutdownData(text: string): Uint8Array {
   return data;
 }
 
+/** NOTIFICATION for an administrative shutdown, or another reason of Cease, with a reason in words (RFC 9003). */
+export function shutdownNotification(
+  message: string | undefined,
+  subcode: number = CeaseError.adminShutdown,
+): Notification {
+  return notification(NotificationCode.cease, subcode, message === undefined ? undefined : shutdownData(message));
+}
+
 /** What an administrative shutdown or reset says; `undefined` when it says nothing or nothing that is UTF-8. */
 export function shutdownText({ code, subcode, data }: Notification): string | undefined {
   if (code !== NotificationCode.cease) return undefined;

@@ -7,7 +7,7 @@ import type { PathAttributes } from '../message/types.ts';
 import { keepAttributes, nextHopText, readAttributes, ORIGINS } from '../rib/attributes.ts';
 import type { AttributeStore, Tag } from '../rib/attribute-store.ts';
 import { nextHopBytes, retain } from '../rib/attribute-store.ts';
-import type { PolicyHook } from '../rib/group.ts';
+import type { PolicyHook } from '../rib/group-types.ts';
 import type { PrefixTable } from '../rib/prefix-table.ts';
 import type { AttributeChanges, Policy, PolicyContext, PolicyRoute } from './types.ts';
 

@@ -5,7 +5,7 @@
 import { keepAttributes, readAttributes } from '../rib/attributes.ts';
 import type { AttributeStore, Tag } from '../rib/attribute-store.ts';
 import { nextHopBytes, release, retain } from '../rib/attribute-store.ts';
-import type { PolicyHook } from '../rib/group.ts';
+import type { PolicyHook } from '../rib/group-types.ts';
 import type { Rib } from '../rib/table.ts';
 import type { Role } from '../message/types.ts';
 

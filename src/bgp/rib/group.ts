@@ -5,38 +5,13 @@
  * the stream: a bitmap remembers which prefixes it missed and it is brought up to date from the columns when it has drained, so a peer
  * that reads nothing costs a bit a prefix. First dumps, route refreshes and corrections for one member use the same bitmap.
  */
-import type { ExportSettings } from './export-attributes.ts';
-import { createOutgoing } from './outgoing.ts';
-import type { AttributeStore } from './attribute-store.ts';
+import type { ExportGroup, ExportGroupOptions, Member } from './group-types.ts';
+import { addChange, batchSize, beginBatch, sendBatch } from './batch.ts';
 import { release, retain } from './attribute-store.ts';
-import { capacityFor, growInt32, growUint16, growUint32, growUint8 } from './columns.ts';
-import type { Packer } from './packer.ts';
-import { addPrefix, beginAnnounce, beginWithdraw, createPacker, endMessage, hasRoom } from './packer.ts';
-import type { Rib } from './table.ts';
+import { growInt32, growUint16, growUint32, growUint8 } from './columns.ts';
+import { createOutgoing } from './outgoing.ts';
 
-/** Import and export policies as the RIB sees them. */
-export interface PolicyHook {
-  /** Whether verdicts depend on the prefix, so that they may not be remembered by attribute set. */
-  readonly readsPrefix: boolean;
-  /**
-   * @returns the set that leaves the policy with one reference taken, -1 to reject
-   */
-  evaluate(attr: number, prefix: number, sourcePeer: number): number;
-  /** Whether the last verdict set MED, so that it goes to another AS. */
-  readonly keepMed: boolean;
-}
-
-/** One peer of a group. */
-export interface Member {
-  /** Index of the peer, as in `Rib.peers`. */
-  readonly peer: number;
-  /** Hands bytes to the connection; they are never changed afterwards. */
-  write(bytes: Uint8Array): void;
-  /** Bytes that the connection has not taken yet. */
-  backlog(): number;
-  /** The member has all that there was when it joined. */
-  onSynced(): void;
-}
+const HIGH_WATER = 1024 * 1024;
 
 interface Seat {
   readonly member: Member;
@@ -46,104 +21,6 @@ interface Seat {
   cursor: number;
   /** Called once the member has all that there was when it joined or asked. */
   whole: (() => void) | undefined;
-}
-
-/** A group of peers of one family. */
-export interface ExportGroup {
-  readonly rib: Rib;
-  readonly settings: ExportSettings;
-  /** Queues a prefix whose best path changed. */
-  mark(prefix: number): void;
-  /** Queues every prefix: the export policy changed. */
-  markAll(): void;
-  /** Tells what is queued, up to `budget` prefixes. @returns whether there is more to do now */
-  flush(budget: number): boolean;
-  /** Brings members that missed prefixes up to date as far as their connections take it. */
-  resync(budget: number): boolean;
-  join(member: Member): void;
-  leave(peer: number): void;
-  /** Tells a member everything again (RFC 2918), then calls back. */
-  refresh(peer: number, done: () => void): void;
-  readonly members: readonly Member[];
-  /** Whether a prefix may not be forgotten yet. */
-  needs(prefix: number): boolean;
-  /** What a member was last told of a prefix. */
-  told(
-    prefix: number,
-    peer: number,
-  ): readonly { readonly attr: number; readonly pathId: number; readonly source: number }[];
-  readonly queued: number;
-  setPolicy(policy: PolicyHook | undefined): void;
-  /** Moves some of the members, with all that they were told, to a group of their own under another policy. */
-  split(peers: readonly number[], policy: PolicyHook | undefined): ExportGroup;
-  close(): void;
-}
-
-/** How a group is made. */
-export interface ExportGroupOptions {
-  readonly rib: Rib;
-  readonly settings: ExportSettings;
-  readonly policy?: PolicyHook | undefined;
-  /** Last rewriting of a set, such as to two-octet AS numbers: takes a set with its reference, returns another with one; -1 none. */
-  readonly translate?: ((attr: number) => number) | undefined;
-  /** Longest message, 4096 or 65535. */
-  readonly maxLength: number;
-  /** Bytes a connection may have in hand before its member leaves the stream. @defaultValue 1 MiB */
-  readonly highWater?: number;
-}
-
-const OUT_SIZE = 512 * 1024;
-const out = new Uint8Array(OUT_SIZE + 65_536);
-const HIGH_WATER = 1024 * 1024;
-
-/** Work columns of a flush, shared by all groups: one flush runs at a time. */
-let itemPrefix: Int32Array = new Int32Array(4096);
-let itemAttr: Int32Array = new Int32Array(4096);
-let itemNext: Int32Array = new Int32Array(4096);
-let bucketStamp: Int32Array = new Int32Array(1024);
-let bucketHead: Int32Array = new Int32Array(1024);
-let bucketTail: Int32Array = new Int32Array(1024);
-let stamp = 0;
-
-function fitItems(count: number): void {
-  if (count < itemPrefix.length) return;
-  const n = capacityFor(itemPrefix.length, count + 1);
-  itemPrefix = growInt32(itemPrefix, n, 0);
-  itemAttr = growInt32(itemAttr, n, 0);
-  itemNext = growInt32(itemNext, n, 0);
-}
-
-function fitBuckets(store: AttributeStore): void {
-  if (bucketStamp.length >= store.size) return;
-  const n = capacityFor(bucketStamp.length, store.size);
-  bucketStamp = growInt32(bucketStamp, n, 0);
-  bucketHead = growInt32(bucketHead, n, 0);
-  bucketTail = growInt32(bucketTail, n, 0);
-}
-
-interface Segment {
-  readonly source: number;
-  start: number;
-  end: number;
-}
-
-/** Chains of items by their source peer; attr -1 items are withdrawals. */
-interface Chains {
-  count: number;
-  readonly heads: Map<number, number>;
-  readonly tails: Map<number, number>;
-}
-
-function push(chains: Chains, source: number, prefix: number, attr: number): void {
-  const item = chains.count++;
-  fitItems(item);
-  itemPrefix[item] = prefix;
-  itemAttr[item] = attr;
-  itemNext[item] = -1;
-  const tail = chains.tails.get(source);
-  if (tail === undefined) chains.heads.set(source, item);
-  else itemNext[tail] = item;
-  chains.tails.set(source, item);
 }
 
 /** What a group takes over from the one that it was split from. */
@@ -194,8 +71,6 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
     queue[queueTail++] = prefix;
   };
 
-  const newPacker = (): Packer => createPacker(prefixes, store, options.maxLength, out);
-
   const miss = (seat: Seat, prefix: number): void => {
     seat.missed ??= new Uint32Array((sent.length >>> 5) + 1);
     const word = prefix >>> 5;
@@ -205,96 +80,13 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
 
   const seatOf = (peer: number): Seat | undefined => seats.find((seat) => seat.member.peer === peer);
 
-  /** Hands the finished buffer to `receivers`, each less the segments of its own routes. */
-  const deliver = (packer: Packer, segments: readonly Segment[], receivers: readonly Seat[]): void => {
-    if (packer.at === 0) return;
-    const bytes = packer.bytes.slice(0, packer.at);
-    for (const { member } of receivers) {
-      let from = -1;
-      let to = 0;
-      for (const segment of segments) {
-        if (segment.source === member.peer || segment.end === segment.start) continue;
-        if (from >= 0 && segment.start !== to) {
-          member.write(bytes.subarray(from, to));
-          from = -1;
-        }
-        if (from < 0) from = segment.start;
-        to = segment.end;
-      }
-      if (from >= 0) member.write(bytes.subarray(from, to));
-    }
-    packer.at = 0;
-  };
-
-  /** Encodes chains of items, withdrawals first, sets together, in order of arrival. */
-  const encode = (chains: Chains, receivers: readonly Seat[]): void => {
-    if (chains.count === 0 || receivers.length === 0) return;
-    fitBuckets(store);
-    const packer = newPacker();
-    let segments: Segment[] = [];
-    for (const [from, head] of chains.heads) {
-      let segment: Segment = { source: from, start: packer.at, end: packer.at };
-      segments.push(segment);
-      const room = (): void => {
-        if (hasRoom(packer) && packer.at < OUT_SIZE) return;
-        segment.end = packer.at;
-        deliver(packer, segments, receivers);
-        segment = { source: from, start: 0, end: 0 };
-        segments = [segment];
-      };
-      const order: number[] = [];
-      stamp++;
-      let open = false;
-      for (let item = head, next: number; item >= 0; item = next) {
-        next = itemNext[item]!;
-        const attr = itemAttr[item]!;
-        if (attr < 0) {
-          if (!open) {
-            room();
-            beginWithdraw(packer);
-            open = true;
-          }
-          if (!addPrefix(packer, itemPrefix[item]!, -1)) {
-            endMessage(packer);
-            room();
-            beginWithdraw(packer);
-            addPrefix(packer, itemPrefix[item]!, -1);
-          }
-          continue;
-        }
-        itemNext[item] = -1;
-        if (bucketStamp[attr] !== stamp) {
-          bucketStamp[attr] = stamp;
-          bucketHead[attr] = item;
-          order.push(attr);
-        } else itemNext[bucketTail[attr]!] = item;
-        bucketTail[attr] = item;
-      }
-      if (open) endMessage(packer);
-      for (const attr of order) {
-        room();
-        if (!beginAnnounce(packer, attr)) continue;
-        for (let item = bucketHead[attr]!; item >= 0; item = itemNext[item]!) {
-          if (addPrefix(packer, itemPrefix[item]!, -1)) continue;
-          endMessage(packer);
-          room();
-          beginAnnounce(packer, attr);
-          addPrefix(packer, itemPrefix[item]!, -1);
-        }
-        endMessage(packer);
-      }
-      segment.end = packer.at;
-    }
-    deliver(packer, segments, receivers);
-  };
-
   const flush = (budget: number): boolean => {
     fit();
     const end = Math.min(queueTail, queueHead + budget);
     if (end > queueHead) {
-      const chains: Chains = { count: 0, heads: new Map(), tails: new Map() };
+      beginBatch();
       const behind = seats.filter((seat) => seat.missed !== undefined || seat.member.backlog() > highWater);
-      const following = seats.filter((seat) => !behind.includes(seat));
+      const following = seats.filter((seat) => !behind.includes(seat)).map(({ member }) => member);
       const lone = seats.length === 1 ? seats[0]!.member.peer : -1;
       const stale: number[] = [];
       const { suppressed } = rib;
@@ -324,9 +116,9 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
             continue;
           }
         }
-        push(chains, attr < 0 ? oldSource : from, prefix, attr);
+        addChange(attr < 0 ? oldSource : from, prefix, attr);
       }
-      encode(chains, following);
+      sendBatch(rib, options.maxLength, following);
       for (const attr of stale) release(store, attr);
       outgoing.settle();
       if (queueHead === queueTail) queueHead = queueTail = 0;
@@ -339,10 +131,10 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
     if (missed === undefined) return false;
     let left = budget;
     while (left > 0 && member.backlog() < highWater) {
-      const chains: Chains = { count: 0, heads: new Map(), tails: new Map() };
+      beginBatch();
       let word = seat.cursor;
       const slice = Math.min(left, 8192);
-      for (; word < missed.length && chains.count < slice; word++) {
+      for (; word < missed.length && batchSize() < slice; word++) {
         let bits = missed[word]!;
         if (bits === 0) continue;
         missed[word] = 0;
@@ -351,12 +143,12 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
           bits &= bits - 1;
           const prefix = word * 32 + bit;
           const attr = source[prefix] === member.peer ? -1 : sent[prefix]!;
-          push(chains, member.peer === 0 ? 1 : 0, prefix, attr);
+          addChange(member.peer === 0 ? 1 : 0, prefix, attr);
         }
       }
       seat.cursor = word;
-      left -= Math.max(chains.count, 1);
-      encode(chains, [seat]);
+      left -= Math.max(batchSize(), 1);
+      sendBatch(rib, options.maxLength, [member]);
       if (word >= missed.length) {
         seat.missed = undefined;
         seat.cursor = 0;

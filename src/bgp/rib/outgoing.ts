@@ -6,7 +6,7 @@ import type { ExportSettings } from './export-attributes.ts';
 import { exportAttributes, mayExport } from './export-attributes.ts';
 import { release } from './attribute-store.ts';
 import { capacityFor, growInt32, growUint32 } from './columns.ts';
-import type { PolicyHook } from './group.ts';
+import type { PolicyHook } from './group-types.ts';
 import type { Rib } from './table.ts';
 
 /** What an {@link Outgoing} is made from. */

@@ -5,7 +5,7 @@
  */
 import { release, retain } from './attribute-store.ts';
 import { usableRows } from './decision.ts';
-import type { ExportGroup, ExportGroupOptions, Member } from './group.ts';
+import type { ExportGroup, ExportGroupOptions, Member } from './group-types.ts';
 import { createOutgoing } from './outgoing.ts';
 import { addPrefix, beginAnnounce, beginWithdraw, createPacker, endMessage, hasRoom } from './packer.ts';
 

@@ -1,0 +1,164 @@
+/**
+ * One connection of a peer: its framer, its timers, what was said on it, whether it still takes what we send.
+ * The driver owns up to two; the machine of fsm.ts decides about them, and what happens here is fed to it.
+ */
+import type { Notification } from '../message/types.ts';
+import { CeaseError, NotificationCode } from '../message/constants.ts';
+import { createFramer } from '../message/framer.ts';
+import type { Framer } from '../message/framer.ts';
+import { describeNotification, hardReset, isHardReset, notification } from '../message/notification.ts';
+import type { Clock } from './clock.ts';
+import type { SessionEnd } from './driver-types.ts';
+import type { ConnectionTimer, FsmEvent, Side } from './fsm.ts';
+import { LARGE_HOLD_MS } from './fsm.ts';
+import type { Negotiated } from './negotiate.ts';
+import type { Connection } from './transport.ts';
+
+/** A connection at work. */
+export interface Link {
+  readonly side: Side;
+  readonly connection: Connection;
+  readonly framer: Framer;
+  readonly timers: Map<ConnectionTimer, () => void>;
+  holdMs: number;
+  lastHeard: number;
+  negotiated: Negotiated | undefined;
+  sentOpen: Uint8Array;
+  receivedOpen: Uint8Array;
+  said: { notification: Notification; direction: 'sent' | 'received' } | undefined;
+  closed: boolean;
+  /** When the backlog was last seen to shrink or to be empty, and how long it was then. */
+  progressAt: number;
+  progressBacklog: number;
+}
+
+/** What a link's timers need of their driver. */
+export interface LinkContext {
+  readonly clock: Clock;
+  readonly feed: (event: FsmEvent) => void;
+  /** Shortens a time by up to a quarter (RFC 4271 section 10). */
+  readonly jitter: (ms: number) => number;
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** A link over a fresh connection. */
+export function createLink(side: Side, connection: Connection, now: number): Link {
+  return {
+    side,
+    connection,
+    framer: createFramer(),
+    timers: new Map(),
+    holdMs: LARGE_HOLD_MS,
+    lastHeard: now,
+    negotiated: undefined,
+    sentOpen: NOTHING,
+    receivedOpen: NOTHING,
+    said: undefined,
+    closed: false,
+    progressAt: now,
+    progressBacklog: 0,
+  };
+}
+
+/** Stops a timer, if it runs. */
+export function clearLinkTimer(link: Link | undefined, timer: ConnectionTimer): void {
+  link?.timers.get(timer)?.();
+  link?.timers.delete(timer);
+}
+
+/** Starts a timer anew. */
+export function setLinkTimer(context: LinkContext, link: Link, timer: ConnectionTimer, ms: number): void {
+  clearLinkTimer(link, timer);
+  const { clock, feed, jitter } = context;
+  const { side } = link;
+  switch (timer) {
+    case 'hold': {
+      if (ms <= 0) return;
+      // Lazy: it looks when the last message came and sleeps for the rest.
+      const check = (): void => {
+        const left = link.lastHeard + link.holdMs - clock.now();
+        if (left > 0) link.timers.set('hold', clock.after(left, check));
+        else feed({ type: 'connection-timer', timer, side });
+      };
+      link.holdMs = ms;
+      link.timers.set('hold', clock.after(ms, check));
+      return;
+    }
+    case 'keepalive': {
+      const beat = (): void => {
+        link.timers.set('keepalive', clock.after(jitter(ms), beat));
+        feed({ type: 'connection-timer', timer, side });
+      };
+      link.timers.set('keepalive', clock.after(jitter(ms), beat));
+      return;
+    }
+    case 'delay-open':
+      link.timers.set(
+        timer,
+        clock.after(ms, () => feed({ type: 'connection-timer', timer, side })),
+      );
+  }
+}
+
+/** RFC 9687: a peer that takes nothing for this long is gone, whatever it sends. Returns how to stop watching. */
+export function watchSending({ clock, feed }: LinkContext, link: Link, limit: number): () => void {
+  let cancel: () => void = () => undefined;
+  const look = (): void => {
+    if (link.closed) return;
+    const backlog = link.connection.backlog();
+    if (backlog === 0 || backlog < link.progressBacklog) link.progressAt = clock.now();
+    link.progressBacklog = backlog;
+    if (clock.now() - link.progressAt >= limit) {
+      const expired = notification(NotificationCode.sendHoldTimer);
+      feed({ type: 'error', side: link.side, notification: expired, reason: 'send hold timer expired' });
+    } else cancel = clock.after(Math.max(limit / 8, 100), look);
+  };
+  link.progressAt = clock.now();
+  link.progressBacklog = 0;
+  cancel = clock.after(limit / 8, look);
+  return () => cancel();
+}
+
+/** Closes a link after what it still has to say. */
+export function closeLink(link: Link): void {
+  link.closed = true;
+  for (const cancel of link.timers.values()) cancel();
+  link.timers.clear();
+  link.connection.end();
+}
+
+/** Reasons after which a peer must not go on forwarding to us (RFC 8538 section 4, RFC 9384). */
+const FINAL: readonly number[] = [
+  CeaseError.maxPrefixes,
+  CeaseError.adminShutdown,
+  CeaseError.peerDeconfigured,
+  CeaseError.bfdDown,
+];
+
+/** What a link is told in place of a NOTIFICATION: a hard reset, where the peer would keep our routes otherwise. */
+export function outgoingNotification(link: Link, said: Notification): Notification {
+  const final = said.code === NotificationCode.cease && FINAL.includes(said.subcode);
+  return final && link.negotiated?.gracefulRestart?.notification === true ? hardReset(said) : said;
+}
+
+/** Whether a NOTIFICATION ends forwarding too: hard reset (RFC 8538), or BFD saw the path fail (RFC 9384). */
+function isFinal(said: Notification): boolean {
+  return isHardReset(said) || (said.code === NotificationCode.cease && said.subcode === CeaseError.bfdDown);
+}
+
+/** RFC 4724: a lost connection is graceful; RFC 8538: so is a NOTIFICATION other than hard reset, when both sides say so. */
+export function endOf(link: Link | undefined, reason: string, replaced: boolean): SessionEnd {
+  const said = link?.said;
+  const graceful = link?.negotiated?.gracefulRestart;
+  const mayRetain =
+    graceful !== undefined &&
+    (replaced || said === undefined || (graceful.notification && !isFinal(said.notification)));
+  return said === undefined ? { reason, mayRetain } : { reason, mayRetain, ...said };
+}
+
+/** A reason, with what the peer was told of it. */
+export function explained(reason: string, link: Link | undefined): string {
+  const said = link?.said;
+  return said?.direction === 'sent' ? `${reason}; sent ${describeNotification(said.notification)}` : reason;
+}
