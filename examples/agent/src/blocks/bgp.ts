@@ -2,22 +2,10 @@
  * BGP on this node: the sessions that nodes, annotations and flags ask for, what is announced, and the routes learned.
  * A change of a peer touches that peer alone; only a change of our own number, identifier or listening address starts anew.
  */
-import {
-  createSpeaker,
-  type PathView,
-  type PeerOptions,
-  type PeerStatus,
-  type Speaker,
-  type SpeakerEvent,
-} from 'kube-router-sdk/bgp';
+import { createSpeaker, type PeerOptions, type Speaker } from 'kube-router-sdk/bgp';
 import { aggregate } from 'kube-router-sdk/ingress';
 import type { Advertisement, Issue, KernelRoute, KernelRouteChanges } from 'kube-router-sdk/net';
-import {
-  advertisements as podAdvertisements,
-  peers,
-  type BgpNodeConfig,
-  type BgpPeerConfig,
-} from 'kube-router-sdk/routing';
+import { advertisements as podAdvertisements, peers, type BgpNodeConfig } from 'kube-router-sdk/routing';
 import {
   BehaviorSubject,
   combineLatest,
@@ -30,9 +18,9 @@ import {
   type Observable,
   type Subscription,
 } from 'rxjs';
-import type { PeerView, RibView } from '../admin/views.ts';
+import { createPolicies, peerOptions } from './bgp-peers.ts';
+import { countAdvertisements, logEvent, showBgp } from './bgp-views.ts';
 import type { BlockContext } from './context.ts';
-import { externalExport, importPolicy, internalExport } from './policies.ts';
 import { peersOptions } from './peers-options.ts';
 
 /** Next hops used together. */
@@ -58,50 +46,9 @@ export interface BgpInputs {
   readonly everywhere: (advertisement: Advertisement) => boolean;
 }
 
-const peerOptions = (peer: BgpPeerConfig, context: BlockContext, policies: Policies): PeerOptions => {
-  const { flags } = context.config;
-  return {
-    name: peer.name,
-    address: peer.address,
-    asn: peer.asn,
-    port: peer.port,
-    ...(peer.localAddress === undefined ? {} : { localAddress: peer.localAddress }),
-    ...(peer.password === undefined ? {} : { password: peer.password }),
-    ...(peer.multihopTtl === undefined ? {} : { multihop: peer.multihopTtl }),
-    holdTime: peer.holdTimeSeconds,
-    families: peer.families.map((family) => (family === 4 ? 'ipv4-unicast' : 'ipv6-unicast')),
-    routeReflectorClient: peer.routeReflectorClient,
-    nextHopSelf: peer.kind === 'external' && flags['override-nexthop'],
-    ...(peer.gracefulRestart === undefined
-      ? {}
-      : {
-          gracefulRestart: {
-            restartTime: peer.gracefulRestart.restartTimeSeconds,
-            staleTime: peer.gracefulRestart.deferralTimeSeconds,
-            restarting: true,
-          },
-        }),
-    ...(peer.bfd === undefined
-      ? {}
-      : {
-          bfd: {
-            interval: Math.max(peer.bfd.desiredMinTxMs, peer.bfd.requiredMinRxMs),
-            multiplier: peer.bfd.detectionMultiplier,
-          },
-        }),
-    importPolicy: policies.imports,
-    exportPolicy: peer.kind === 'internal' ? internalExport : policies.externalExport,
-  };
-};
-
-interface Policies {
-  readonly imports: ReturnType<typeof importPolicy>;
-  readonly externalExport: ReturnType<typeof externalExport>;
-}
-
 /** Wires the block. */
 export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
-  const { node, families, objects, log, metrics, providers } = context;
+  const { node, families, objects, log, metrics } = context;
   // Read anew each time: a reload changes the configuration under running sessions.
   const flags = () => context.config.flags;
   const nodes = objects.open('Node');
@@ -110,8 +57,6 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
   const own$ = new BehaviorSubject<readonly Advertisement[]>([]);
   let announced: readonly Advertisement[] = [];
   let wanted: BgpNodeConfig | undefined;
-  let current: Policies | undefined;
-  let policyKey = '';
   let speaker: Speaker | undefined;
   let speakerKey = '';
   let subscriptions: Subscription[] = [];
@@ -132,31 +77,10 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
     );
     return aggregate({ advertisements, aggregates, everywhere }).advertisements;
   };
-  /** Brings the policies up to date; true when they changed. */
-  const renewPolicies = (bgp: BgpNodeConfig): boolean => {
-    const podCidrs = flags()['advertise-pod-cidr'];
-    const serviceRanges = [
-      ...flags()['service-cluster-ip-range'],
-      ...flags()['service-external-ip-range'],
-      ...flags()['loadbalancer-ip-range'],
-    ];
-    const key = JSON.stringify([bgp.exportAttributes, bgp.importReject, podCidrs, serviceRanges]);
-    if (current !== undefined && key === policyKey) return false;
-    policyKey = key;
-    current = {
-      imports: importPolicy(serviceRanges, bgp.importReject, inputs.isServiceAddress),
-      externalExport: externalExport(podCidrs, bgp.exportAttributes),
-    };
-    return true;
-  };
-  // The same two objects for ever: a session whose policies are others is another session, and an annotation must not end one.
-  const policies: Policies = {
-    imports: { readsPeer: false, evaluate: (route, path) => current?.imports.evaluate(route, path) ?? false },
-    externalExport: {
-      readsPrefix: false,
-      readsPeer: false,
-      evaluate: (route, path) => current?.externalExport.evaluate(route, path) ?? false,
-    },
+  const policiesOf = createPolicies(context, inputs.isServiceAddress);
+  const peersOf = (bgp: BgpNodeConfig): PeerOptions[] => {
+    const policies = policiesOf(bgp);
+    return bgp.peers.map((peer) => peerOptions(peer, context, policies));
   };
 
   const take = (changes: KernelRouteChanges, before: ReadonlySet<string>): void => {
@@ -172,8 +96,7 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
   let complete = false;
 
   const open = async (bgp: BgpNodeConfig): Promise<void> => {
-    renewPolicies(bgp);
-    const options = bgp.peers.map((peer) => peerOptions(peer, context, policies));
+    const options = peersOf(bgp);
     const made = await createSpeaker({
       asn: bgp.asn,
       routerId: bgp.routerId,
@@ -228,9 +151,7 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
     try {
       if (speaker !== undefined && key === speakerKey) {
         const from = performance.now();
-        // Without defaults of its own, this has every session's routes judged anew.
-        if (renewPolicies(bgp)) speaker.setPolicies({});
-        speaker.setPeers(bgp.peers.map((peer) => peerOptions(peer, context, policies)));
+        speaker.setPeers(peersOf(bgp));
         metrics?.observe('kube_router_controller_bgp_internal_peers_sync_time', (performance.now() - from) / 1000);
       } else {
         await shut();
@@ -282,65 +203,11 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
     await shut();
   });
 
-  const kindOf = (status: PeerStatus): PeerView['kind'] =>
-    wanted?.peers.find(({ name }) => name === status.name)?.kind ?? 'external';
-  providers.routes = () => routes.values();
-  providers.advertisements = () => announced;
-  providers.peers = () =>
-    (speaker?.peers() ?? []).map((status) => ({
-      address: status.address,
-      asn: status.asn,
-      name: status.name,
-      kind: kindOf(status),
-      state: status.state,
-      ...(status.since === undefined ? {} : { since: status.since }),
-      received: status.received,
-      announced: speaker?.adjacent(status.address, 'out').length ?? 0,
-      ...(status.state === 'established' || status.lastError === undefined ? {} : { reason: status.lastError }),
-    }));
-  providers.rib = (query) => {
-    const peer = query.get('peer') ?? '';
-    const prefix = query.get('prefix') ?? '';
-    if (peer === '' && prefix === '') throw new Error('peer and view=in|out, or prefix, is needed');
-    const paths =
-      peer === ''
-        ? (speaker?.lookup(prefix) ?? [])
-        : (speaker?.adjacent(peer, query.get('view') === 'out' ? 'out' : 'in') ?? []);
-    return paths.map(ribView);
-  };
-  metrics?.onScrape(() => {
-    metrics.replace(
-      'kube_router_bgp_peer_info',
-      (speaker?.peers() ?? []).map((status) => [
-        {
-          address: status.address,
-          type: kindOf(status),
-          asn: String(status.asn),
-          state: status.state.toUpperCase(),
-        },
-        1,
-      ]),
-    );
-    metrics.replace(
-      'kube_router_bgp_peer_prefixes',
-      (speaker?.peers() ?? []).flatMap(({ address, received }) => [
-        [{ address, direction: 'in' }, received],
-        [{ address, direction: 'out' }, speaker?.adjacent(address, 'out').length ?? 0],
-      ]),
-    );
-    metrics.replace(
-      'kube_router_bfd_up',
-      (speaker?.peers() ?? []).flatMap(({ address, bfd }) =>
-        bfd === undefined ? [] : [[{ address }, bfd === 'up' ? 1 : 0]],
-      ),
-    );
-    const count = (family: string): number =>
-      [...routes.keys()].filter((prefix) => prefix.includes(':') === (family === '6')).length;
-    for (const family of ['4', '6']) metrics.set('kube_router_bgp_routes', count(family), { family });
-    for (const origin of ['pod-cidr', 'vip', 'other']) {
-      const number = announced.filter((one) => one.origin === origin).length;
-      metrics.set('kube_router_bgp_advertisements', number, { origin });
-    }
+  showBgp(context, {
+    speaker: () => speaker,
+    kindOf: (status) => wanted?.peers.find(({ name }) => name === status.name)?.kind ?? 'external',
+    announced: () => announced,
+    routes,
   });
 
   return {
@@ -353,64 +220,4 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
       schedule();
     },
   };
-}
-
-function ribView({ prefix, peer, nextHop, attributes, best, reason, stale }: PathView): RibView {
-  return {
-    prefix,
-    peer,
-    nextHop,
-    asPath: (attributes.asPath ?? []).flatMap(({ asns }) => asns).join(' '),
-    communities: (attributes.communities ?? []).map((one) => `${Math.floor(one / 65536)}:${one % 65536}`),
-    best,
-    reason,
-    stale,
-  };
-}
-
-function countAdvertisements(
-  context: BlockContext,
-  before: readonly Advertisement[],
-  after: readonly Advertisement[],
-): void {
-  const { metrics } = context;
-  if (metrics === undefined) return;
-  const old = new Set(before);
-  const kept = new Set(after);
-  for (const one of after) {
-    if (old.has(one)) continue;
-    const type = one.origin === 'vip' ? 'advertise-vip' : 'pod-route';
-    metrics.add('kube_router_controller_bgp_advertisements_sent', 1, { type });
-  }
-  const gone = before.filter((one) => one.origin === 'vip' && !kept.has(one)).length;
-  if (gone > 0) metrics.add('kube_router_controller_bgp_advertisements_sent', gone, { type: 'withdraw-vip' });
-}
-
-/** One line when a session comes up, goes down, or refuses something. */
-function logEvent({ log, metrics }: BlockContext, event: SpeakerEvent): void {
-  const fields = { block: 'bgp', peer: event.peer, reason: event.reason };
-  switch (event.type) {
-    case 'up':
-      metrics?.add('kube_router_bgp_session_changes_total', 1, { address: event.peer, to: 'ESTABLISHED' });
-      log.info(fields, 'BGP session is up');
-      break;
-    case 'down':
-      metrics?.add('kube_router_bgp_session_changes_total', 1, { address: event.peer, to: 'IDLE' });
-      log.warn(fields, 'BGP session went down');
-      break;
-    case 'bfd': {
-      const to = event.reason === 'BFD is up' ? 'UP' : 'DOWN';
-      metrics?.add('kube_router_bfd_session_changes_total', 1, { address: event.peer, to });
-      log.info(fields, 'BFD');
-      break;
-    }
-    case 'rejected':
-    case 'malformed':
-    case 'max-prefixes':
-    case 'unsupported':
-      log.warn({ ...fields, event: event.type }, 'BGP');
-      break;
-    default:
-      log.debug({ ...fields, event: event.type }, 'BGP');
-  }
 }
