@@ -3,13 +3,14 @@
  * Debian's BIRD, FRR and GoBGP, judged from what a third peer sees. Prints each speaker's score and every case that it got wrong;
  * fails when ours got one wrong.
  */
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Subject, SubjectName } from '../../bench/bgp/subjects.ts';
 import { SUBJECTS, startSubject } from '../../bench/bgp/subjects.ts';
 import type { MalformedCase } from './bgp-malformed.ts';
 import { malformedUpdates } from './bgp-malformed.ts';
-import type { Observation, TesterJob } from './bgp-malformed-tester.ts';
+import type { Observation, TesterJob } from './bgp-malformed-job.ts';
+import { NO_ANSWER } from './bgp-malformed-job.ts';
 
 const PREFIX = 'krbm';
 const TARGET = '10.99.0.1';
@@ -69,29 +70,27 @@ function alive({ pid }: Subject): boolean {
   }
 }
 
-/** Runs cases; undefined when the speaker died of them. */
-function run(subject: Subject, indices: readonly number[]): readonly Observation[] | undefined {
+/** Runs cases; undefined when the speaker died of them, or answers nobody any more. */
+async function run(subject: Subject, indices: readonly number[]): Promise<readonly Observation[] | undefined> {
   const job: TesterJob = {
     target: TARGET,
     third: THIRD,
     cases: indices.map((index) => ({ index, address: senderOf(index) })),
   };
   const tester = fileURLToPath(new URL('bgp-malformed-tester.ts', import.meta.url));
-  try {
-    const said = execFileSync('ip', ['netns', 'exec', `${PREFIX}-t`, process.execPath, tester, JSON.stringify(job)], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'inherit'],
-      timeout: 120_000,
+  const args = ['netns', 'exec', `${PREFIX}-t`, process.execPath, tester, JSON.stringify(job)];
+  const said = await new Promise<string | undefined>((resolve, reject) => {
+    execFile('ip', args, { encoding: 'utf8', timeout: 120_000 }, (error, stdout, stderr) => {
+      if (error === null) resolve(stdout);
+      else if (error.killed === true || error.code === NO_ANSWER || !alive(subject)) resolve(undefined);
+      else reject(new Error(`the tester failed: ${error.message} ${stderr}`));
     });
-    return alive(subject) ? (JSON.parse(said) as Observation[]) : undefined;
-  } catch (error) {
-    if (alive(subject)) throw error;
-    return undefined;
-  }
+  });
+  return said === undefined || !alive(subject) ? undefined : (JSON.parse(said) as Observation[]);
 }
 
-async function observe(name: SubjectName): Promise<ReadonlyMap<number, Observation | 'crash'>> {
-  const seen = new Map<number, Observation | 'crash'>();
+async function observe(name: SubjectName): Promise<ReadonlyMap<number, Observation | 'gone'>> {
+  const seen = new Map<number, Observation | 'gone'>();
   let subject = await start(name);
   try {
     const queue: number[][] = [];
@@ -99,15 +98,15 @@ async function observe(name: SubjectName): Promise<ReadonlyMap<number, Observati
       queue.push(malformedUpdates.map((_, index) => index).slice(from, from + BATCH));
     }
     for (let batch = queue.shift(); batch !== undefined; batch = queue.shift()) {
-      const found = run(subject, batch);
+      const found = await run(subject, batch);
       if (found !== undefined) {
         for (const one of found) seen.set(one.index, one);
         continue;
       }
       await subject.stop();
       subject = await start(name);
-      // One of them killed it: halves, until it is found.
-      if (batch.length === 1) seen.set(batch[0]!, 'crash');
+      // One of them killed it, or hung it: halves, until it is found.
+      if (batch.length === 1) seen.set(batch[0]!, 'gone');
       else queue.unshift(batch.slice(0, batch.length >> 1), batch.slice(batch.length >> 1));
     }
   } finally {
@@ -119,8 +118,8 @@ async function observe(name: SubjectName): Promise<ReadonlyMap<number, Observati
 const SEEN = { accept: 'replaced', discard: 'replaced', withdraw: 'withdrawn', reset: 'reset' } as const;
 
 /** What is wrong with an answer; undefined when it is right. */
-function fault(one: MalformedCase, answer: Observation | 'crash' | undefined): string | undefined {
-  if (answer === undefined || answer === 'crash') return 'the speaker died';
+function fault(one: MalformedCase, answer: Observation | 'gone' | undefined): string | undefined {
+  if (answer === undefined || answer === 'gone') return 'the speaker died, or answered nobody any more';
   const allowed: readonly string[] = [one.seen, ...one.alsoAllowed.map((other) => SEEN[other])];
   if (!allowed.includes(answer.seen)) return answer.seen;
   if (answer.seen !== 'reset' && !answer.sentinel) return `${answer.seen}, then silent`;
