@@ -87,7 +87,7 @@ const proofs: Readonly<Record<string, () => readonly Step[]>> = {
     tests('net, kernel, objects: properties', 'src/{net,kernel,objects}/**/*.test.ts'),
     tests('drivers against the kernel', 'test/{netns,kernel}/kernel*.test.ts'),
     tests('the tests of reconcile() notice each broken promise', 'test/proof/reconcile-mutations.test.ts'),
-    tests('manifests that are wrong in one place, by the built agent', 'test/proof/manifest-errors.test.ts'),
+    tests('manifests that are wrong in one place or change, by the built agent', 'test/proof/manifest-*.test.ts'),
     script('the lab, by packets', 'examples/lab/run.ts', 'demo'),
   ],
   bgp: () => [

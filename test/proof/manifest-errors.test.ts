@@ -1,6 +1,6 @@
 /**
  * The built agent fed with manifests that are wrong in one place: the issue names that place, everything else is programmed into a
- * real kernel (IPVS, in a guest), and `run --once` exits 1. Reloading is tested beside the source of manifests.
+ * real kernel (IPVS, in a guest), and `run --once` exits 1. Reloading has a file of its own.
  */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

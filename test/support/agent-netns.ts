@@ -32,7 +32,7 @@ export interface AgentNetns {
   /** Opens the API anew on the same port, empty. */
   openApi(options?: ApiServerOptions): Promise<ApiServer>;
   inside(...args: string[]): string;
-  /** Starts `run` with these flags beside those of the harness. */
+  /** Starts `run` with these flags beside those of the harness; with `--manifests` among them, without the API. */
   start(...flags: string[]): void;
   /** Waits for the agent's end and returns its exit code. */
   ended(): Promise<number | null>;
@@ -70,7 +70,11 @@ export function sh(file: string, ...args: string[]): string {
 }
 
 /** Waits for something. */
-export async function until(what: string, check: () => boolean | Promise<boolean>, ms = 60_000): Promise<void> {
+export async function until(
+  what: string | (() => string),
+  check: () => boolean | Promise<boolean>,
+  ms = 60_000,
+): Promise<void> {
   const end = Date.now() + ms;
   for (;;) {
     try {
@@ -78,7 +82,7 @@ export async function until(what: string, check: () => boolean | Promise<boolean
     } catch {
       // Not answering yet is one way of not being there yet.
     }
-    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
+    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${typeof what === 'string' ? what : what()}`);
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
 }
@@ -139,8 +143,8 @@ export async function createAgentNetns(kubeconfig: (text: string) => string = (t
   writeFileSync(`${folder}/kubeconfig`, kubeconfig(server.kubeconfig()));
   let agent: ChildProcess | undefined;
   let log = '';
+  const kube = `--kubeconfig=${folder}/kubeconfig`;
   const flags = [
-    `--kubeconfig=${folder}/kubeconfig`,
     '--hostname-override=node1',
     '--run-service-proxy=false',
     '--enable-cni=false',
@@ -164,7 +168,8 @@ export async function createAgentNetns(kubeconfig: (text: string) => string = (t
     openApi: async (options = {}) => (server = await createApiServer({ host: gate, port, ...options })),
     inside,
     start(...more) {
-      agent = spawn('ip', ['netns', 'exec', id, agentNode, agentMain, 'run', ...flags, ...more], {
+      const source = more.some((flag) => flag.startsWith('--manifests')) ? [] : [kube];
+      agent = spawn('ip', ['netns', 'exec', id, agentNode, agentMain, 'run', ...source, ...flags, ...more], {
         stdio: ['ignore', 'ignore', 'pipe'],
       });
       agent.stderr?.setEncoding('utf8').on('data', (text: string) => (log += text));
@@ -174,9 +179,14 @@ export async function createAgentNetns(kubeconfig: (text: string) => string = (t
       if (child === undefined || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
       return new Promise((resolve) => child.once('exit', (code) => resolve(code)));
     },
-    call: (...args) => call('ip', ['netns', 'exec', id, agentNode, agentMain, ...args, ...flags]),
+    call: (...args) => call('ip', ['netns', 'exec', id, agentNode, agentMain, ...args, kube, ...flags]),
     get: (port_, path, ...curl) => inside('curl', '-s', '--max-time', '5', ...curl, `http://127.0.0.1:${port_}${path}`),
-    ready: (ms) => until(`readyz; the log ends: ${log.slice(-500)}`, () => made.get(20244, '/readyz') === 'OK\n', ms),
+    ready: (ms) =>
+      until(
+        () => `readyz; the log ends: ${log.slice(-500)}`,
+        () => made.get(20244, '/readyz') === 'OK\n',
+        ms,
+      ),
     rules: () => inside('iptables-save', '-t', 'filter').replaceAll(/^#.*$|\[\d+:\d+\]/gm, ''),
     async close() {
       agent?.kill('SIGKILL');
