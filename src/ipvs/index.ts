@@ -6,8 +6,10 @@
 export type * from './model.ts';
 export { DSR_TABLE, MARK_MASK, ipvsNames, markKey, serverKey } from './model.ts';
 export type { ProxyNode, ServiceOptions } from './compile/options.ts';
-export type { CompileInput, Compiled, ServiceChange, ServiceCompiler } from './compile/compiler.ts';
-export { compile, createServiceCompiler } from './compile/compiler.ts';
+export type { CompileInput } from './compile/compile.ts';
+export { compile } from './compile/compile.ts';
+export type { Compiled, ServiceChange, ServiceCompiler } from './compile/compiler.ts';
+export { createServiceCompiler } from './compile/compiler.ts';
 export type { HealthPort } from './compile/service.ts';
 export type { IpvsObserved, IpvsPlan, Step } from './plan.ts';
 export { emptyObserved, plan } from './plan.ts';

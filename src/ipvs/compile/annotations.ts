@@ -6,6 +6,17 @@ import type { ServiceObject } from '../../objects/types.ts';
 import type { Scheduler } from '../model.ts';
 
 const PREFIX = 'kube-router.io/service.';
+/** The annotations; written out once, for a key that is put together anew is looked up slowly. */
+const KEYS = {
+  scheduler: `${PREFIX}scheduler`,
+  flags: `${PREFIX}schedflags`,
+  dsr: `${PREFIX}dsr`,
+  encap: `${PREFIX}dsr.encap`,
+  hairpin: `${PREFIX}hairpin`,
+  hairpinExternal: `${PREFIX}hairpin.externalips`,
+  local: `${PREFIX}local`,
+  skipLoadBalancer: `${PREFIX}skiplbips`,
+} as const;
 const SCHEDULERS: ReadonlySet<string> = new Set([
   'rr',
   'wrr',
@@ -56,6 +67,7 @@ export function isServed(service: ServiceObject): boolean {
 }
 
 function readFlags(text: string, scheduler: string, complain: Complain): string[] {
+  if (text === '') return [];
   const names = FLAG_NAMES[scheduler] ?? ['flag-1', 'flag-2', 'flag-3'];
   const flags = new Set<string>();
   for (const raw of text.split(',')) {
@@ -66,7 +78,7 @@ function readFlags(text: string, scheduler: string, complain: Complain): string[
     const name = known < 0 ? undefined : names[known];
     if (name === undefined) {
       complain(
-        `metadata.annotations[${PREFIX}schedflags]`,
+        `metadata.annotations[${KEYS.flags}]`,
         `"${flag}" is no flag of scheduler ${scheduler}; it is ignored`,
       );
     } else flags.add(name);
@@ -84,33 +96,33 @@ export function readChoices(
   complain: Complain,
 ): ServiceChoices {
   const { annotations } = service;
-  const wanted = annotations[`${PREFIX}scheduler`] ?? defaults.scheduler;
+  const wanted = annotations[KEYS.scheduler] ?? defaults.scheduler;
   let scheduler: Scheduler = 'rr';
   if (SCHEDULERS.has(wanted)) scheduler = wanted as Scheduler;
-  else complain(`metadata.annotations[${PREFIX}scheduler]`, `"${wanted}" is no scheduler of the kernel; rr is used`);
-  const flags = readFlags(annotations[`${PREFIX}schedflags`] ?? '', scheduler, complain);
+  else complain(`metadata.annotations[${KEYS.scheduler}]`, `"${wanted}" is no scheduler of the kernel; rr is used`);
+  const flags = readFlags(annotations[KEYS.flags] ?? '', scheduler, complain);
   const fallback = `${scheduler}-fallback`;
   if (defaults.drain && (scheduler === 'mh' || scheduler === 'sh') && !flags.includes(fallback)) flags.push(fallback);
-  const method = annotations[`${PREFIX}dsr`];
+  const method = annotations[KEYS.dsr];
   if (method !== undefined && method !== 'tunnel') {
     complain(
-      `metadata.annotations[${PREFIX}dsr]`,
+      `metadata.annotations[${KEYS.dsr}]`,
       `"${method}" is no DSR method, only tunnel is; the Service is served without DSR`,
     );
   }
-  const encap = annotations[`${PREFIX}dsr.encap`] ?? 'ipip';
+  const encap = annotations[KEYS.encap] ?? 'ipip';
   if (encap !== 'ipip' && encap !== 'fou') {
-    complain(`metadata.annotations[${PREFIX}dsr.encap]`, `"${encap}" is neither ipip nor fou; ipip is used`);
+    complain(`metadata.annotations[${KEYS.encap}]`, `"${encap}" is neither ipip nor fou; ipip is used`);
   }
-  const hairpin = defaults.hairpin || annotations[`${PREFIX}hairpin`] !== undefined;
+  const hairpin = defaults.hairpin || annotations[KEYS.hairpin] !== undefined;
   return {
     scheduler,
     flags: flags.sort(),
     dsr: method === 'tunnel',
     fou: method === 'tunnel' && encap === 'fou',
     hairpin,
-    hairpinExternal: hairpin && annotations[`${PREFIX}hairpin.externalips`] !== undefined,
-    local: annotations[`${PREFIX}local`] === 'true',
-    skipLoadBalancer: annotations[`${PREFIX}skiplbips`] !== undefined,
+    hairpinExternal: hairpin && annotations[KEYS.hairpinExternal] !== undefined,
+    local: annotations[KEYS.local] === 'true',
+    skipLoadBalancer: annotations[KEYS.skipLoadBalancer] !== undefined,
   };
 }

@@ -7,8 +7,10 @@ import type { IpvsItem } from '../model.ts';
 import { emptyObserved, plan } from '../plan.ts';
 import type { Step } from '../plan.ts';
 import { ipvsadmLines, render } from '../render.ts';
-import { compile, createServiceCompiler } from './compiler.ts';
-import type { CompileInput, ServiceChange } from './compiler.ts';
+import { compile } from './compile.ts';
+import type { CompileInput } from './compile.ts';
+import { createServiceCompiler } from './compiler.ts';
+import type { ServiceChange } from './compiler.ts';
 import type { ServiceOptions } from './options.ts';
 
 const NODE = {
@@ -425,6 +427,38 @@ addr 172.16.0.2 src 192.168.1.11
 addr 198.51.100.5 src 192.168.1.11`,
       ['Service b/two spec: tcp/198.51.100.5:80 belongs to Service a/one already; it is not served for this one'],
     ],
+    [
+      'the loser of a VIP:port leaves nothing there: no source range, no refusal, no mark',
+      {
+        services: [
+          service('a/one', {
+            clusterIPs: ['172.16.0.1'],
+            ports: [{ port: 80, protocol: 'TCP' }],
+            annotations: { 'kube-router.io/service.dsr': 'tunnel' },
+            spec: { externalIPs: ['203.0.113.5'] },
+          }),
+          service('b/two', {
+            clusterIPs: ['172.16.0.2'],
+            type: 'LoadBalancer',
+            ports: [{ port: 80, protocol: 'TCP' }],
+            ingress: ['203.0.113.5'],
+            spec: { loadBalancerSourceRanges: ['10.0.0.0/8'], externalTrafficPolicy: 'Local' },
+          }),
+        ],
+        externalIpRanges: ['203.0.113.0/24'],
+        endpointSlices: [slice('a/one', ['10.1.2.2'], [{ port: 80 }])],
+        marks: new Map([['kube-router-svc-mark/203.0.113.5,tcp:80', 0x2007]]),
+      },
+      `-A -f 8199 -s rr
+-A -t 172.16.0.1:80 -s rr
+-A -t 172.16.0.2:80 -s rr
+-a -f 8199 -r 10.1.2.2:0 -i -w 1
+-a -t 172.16.0.1:80 -r 10.1.2.2:80 -m -w 1
+addr 172.16.0.1 src 192.168.1.11
+addr 172.16.0.2 src 192.168.1.11
+svc-mark 203.0.113.5,tcp:80 skbmark 0x2007/0x3fff`,
+      ['Service b/two spec: tcp/203.0.113.5:80 belongs to Service a/one already; it is not served for this one'],
+    ],
   ];
   test.each(cases)('%s', (_name, input, expected, issues = []) => {
     const result = run(input);
@@ -722,6 +756,32 @@ describe('the incremental compiler', () => {
     ]);
     second.flush();
     expect(new Map([...second.marks()].sort())).toEqual(new Map([...marks].sort()));
+  });
+
+  test('a mark stays with the place when another Service takes it over, and is not given out twice', () => {
+    const compiler = createServiceCompiler(OPTIONS);
+    const local = (name: string) =>
+      service(name, {
+        clusterIPs: [name === 'a/one' ? '172.16.0.1' : '172.16.0.2'],
+        ports: [{ port: 80, protocol: 'TCP' }],
+        spec: { externalIPs: ['198.51.100.5'], externalTrafficPolicy: 'Local' },
+      });
+    const put = (name: string, object: ReturnType<typeof local> | undefined): string | undefined => {
+      compiler.update([{ kind: 'Service', key: name, object }]);
+      const { state } = compiler.flush();
+      const marked = [...state.items.values()].find((item) => item.type === 'vs' && item.mark !== undefined);
+      return marked === undefined ? undefined : compiler.owner(marked.key);
+    };
+    expect(put('b/two', local('b/two'))).toBe('b/two');
+    const [mark] = compiler.marks().values();
+    expect(put('a/one', local('a/one'))).toBe('a/one');
+    expect([...compiler.marks().values()]).toEqual([mark]);
+    expect(compiler.issues()).toHaveLength(1);
+    expect(put('a/one', undefined)).toBe('b/two');
+    expect([...compiler.marks().values()]).toEqual([mark]);
+    expect(compiler.issues()).toEqual([]);
+    expect(put('b/two', undefined)).toBe(undefined);
+    expect([...compiler.marks()]).toEqual([]);
   });
 
   test('malformed slices: an issue each, the rest applied', () => {

@@ -67,6 +67,7 @@ export function candidates(slices: Iterable<EndpointSliceObject>, port: ServiceP
 
 /** Ready ones; when there is none, those that still serve while they end. */
 function usable(all: readonly Candidate[]): readonly Candidate[] {
+  if (all.every(({ endpoint }) => endpoint.ready)) return all;
   const ready = all.filter(({ endpoint }) => endpoint.ready);
   if (ready.length > 0) return ready;
   return all.filter(({ endpoint }) => endpoint.serving && endpoint.terminating);
@@ -100,11 +101,22 @@ function near(service: ServiceObject, ready: readonly Candidate[], place: Place)
   return narrowed(({ endpoint }) => endpoint.zone === place.zone) ?? ready;
 }
 
-/** Applies the rules to the endpoints of one port. */
+/** Applies the rules to the endpoints of one port; each answer is worked out when it is asked for. */
 export function select(service: ServiceObject, all: readonly Candidate[], place: Place): Selection {
-  const cluster = usable(all);
-  const preferred = cluster[0]?.endpoint.ready === true ? near(service, cluster, place) : cluster;
-  return { cluster: preferred, local: usable(all.filter(({ endpoint }) => endpoint.nodeName === place.name)) };
+  let cluster: readonly Candidate[] | undefined;
+  let local: readonly Candidate[] | undefined;
+  const everywhere = (): readonly Candidate[] => {
+    const some = usable(all);
+    return some[0]?.endpoint.ready === true ? near(service, some, place) : some;
+  };
+  return {
+    get cluster() {
+      return (cluster ??= everywhere());
+    },
+    get local() {
+      return (local ??= usable(all.filter(({ endpoint }) => endpoint.nodeName === place.name)));
+    },
+  };
 }
 
 /** Real servers in canonical order, one of each address and port. */

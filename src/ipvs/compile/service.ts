@@ -1,19 +1,21 @@
 /**
  * One Service with its slices to the items that it needs: the unit of incremental compilation.
- * Every address of the Service goes through one function with the policy that holds for it. Pure; the compiler counts owners.
+ * Every address of the Service goes through one function with the policy that holds for it, which is in place.ts. Pure; the
+ * compiler counts owners.
  */
 import type { Family, Issue } from '../../net/values.ts';
 import type { Endpoint, EndpointSliceObject, ServiceObject, ServicePort } from '../../objects/types.ts';
-import { MARK_MASK, hostPort, ipvsNames, markKey, serverKey, setNameFor } from '../model.ts';
-import type { EntryItem, IpvsItem, RealServer, VirtualServerItem } from '../model.ts';
+import type { IpvsItem } from '../model.ts';
 import { externalAddresses, inside, loadBalancerAddresses } from './addresses.ts';
 import { isServed, readChoices } from './annotations.ts';
-import type { Complain, ServiceChoices } from './annotations.ts';
-import { dsrItems } from './base.ts';
-import { candidates, realServers, select } from './endpoints.ts';
-import type { Candidate, Selection } from './endpoints.ts';
+import type { Complain } from './annotations.ts';
+import { familyOf } from './elements.ts';
+import { candidates, select } from './endpoints.ts';
+import type { Selection } from './endpoints.ts';
 import type { MarkAllocator } from './marks.ts';
 import type { ResolvedOptions } from './options.ts';
+import { createBuilder } from './place.ts';
+import type { Kind } from './place.ts';
 
 /** What a Service of this node's health-check port says. */
 export interface HealthPort {
@@ -39,17 +41,25 @@ export interface DsrPod {
 
 /** What one Service needs. */
 export interface Fragment {
+  /** Each key once. */
   readonly items: readonly IpvsItem[];
   readonly issues: readonly Issue[];
-  readonly health?: HealthPort;
-  readonly dsr?: readonly DsrPod[];
+  /** Where it asks to be served, whether it is or not: `tcp/10.96.0.1:80`. */
+  readonly places: readonly string[];
   /** Owners of marks that it uses. */
   readonly marks: readonly string[];
+  readonly health?: HealthPort;
+  readonly dsr?: readonly DsrPod[];
 }
+
+/** A Service that is not served. */
+export const EMPTY_FRAGMENT: Fragment = { items: [], issues: [], places: [], marks: [] };
 
 /** What compiling one Service needs to know besides it. */
 export interface ServiceContext {
   readonly options: ResolvedOptions;
+  /** Claims a place for the Service `namespace/name`; returns the one that has it. */
+  readonly claim: (place: string, service: string) => string;
   readonly weightOf: (endpoint: Endpoint, complain: Complain) => number;
   readonly hostNetwork: (endpoint: Endpoint) => boolean;
   readonly podUid: (endpoint: Endpoint) => string;
@@ -58,24 +68,40 @@ export interface ServiceContext {
   readonly insideMarks: MarkAllocator;
 }
 
-type Kind = 'cluster' | 'node' | 'external' | 'loadbalancer';
-
-const EMPTY: Fragment = { items: [], issues: [], marks: [] };
-
-/** Family of a canonical address. */
-export function familyOfText(address: string): Family {
-  return address.includes(':') ? 6 : 4;
+/** Records problems of one Service, each once. */
+function createComplaints(service: ServiceObject): { readonly issues: readonly Issue[]; readonly complain: Complain } {
+  const issues: Issue[] = [];
+  return {
+    issues,
+    complain(field, reason) {
+      if (issues.some((issue) => issue.field === field && issue.reason === reason)) return;
+      issues.push({ object: `Service ${service.namespace}/${service.name}`, field, reason });
+    },
+  };
 }
 
-/** An element of one of our sets. */
-export function entry(name: string, family: Family, element: string, options = ''): EntryItem {
-  const set = setNameFor(name, family);
-  return { type: 'entry', key: `entry/${set}/${element}`, set, element, options };
+/** Local endpoints that are ready and stay, of both families once. */
+function healthOf(service: ServiceObject, slices: readonly EndpointSliceObject[], node: string): HealthPort {
+  const { namespace, name, healthCheckNodePort: port, ports } = service;
+  const local = new Set<string>();
+  for (const one of ports) {
+    for (const family of [4, 6] as const) {
+      for (const { endpoint, address } of candidates(slices, one, family)) {
+        if (endpoint.nodeName !== node || !endpoint.ready || endpoint.terminating) continue;
+        local.add(endpoint.pod === '' ? address : endpoint.pod);
+      }
+    }
+  }
+  return { namespace, name, port, localEndpoints: local.size };
 }
 
-/** A network as `ipset save` prints it: a host without its length. */
-function network(cidr: string): string {
-  return cidr.replace(cidr.includes(':') ? /\/128$/ : /\/32$/, '');
+/** The first of each key; most Services have few items. */
+function unique(items: readonly IpvsItem[]): readonly IpvsItem[] {
+  if (items.length > 8) return [...new Map(items.toReversed().map((item) => [item.key, item])).values()].reverse();
+  return items.filter((item, index) => {
+    for (let other = 0; other < index; other++) if (items[other]?.key === item.key) return false;
+    return true;
+  });
 }
 
 /** Compiles one Service. */
@@ -84,200 +110,58 @@ export function compileService(
   slices: readonly EndpointSliceObject[],
   context: ServiceContext,
 ): Fragment {
-  if (!isServed(service)) return EMPTY;
+  if (!isServed(service)) return EMPTY_FRAGMENT;
   const { options } = context;
-  const object = `Service ${service.namespace}/${service.name}`;
-  const issues: Issue[] = [];
-  const complained = new Set<string>();
-  const complain: Complain = (field, reason) => {
-    const text = `${field} ${reason}`;
-    if (complained.has(text)) return;
-    complained.add(text);
-    issues.push({ object, field, reason });
-  };
+  const { node } = options;
+  const { issues, complain } = createComplaints(service);
   const choices = readChoices(
     service,
     { scheduler: options.scheduler, hairpin: options.hairpin, drain: options.gracefulTermination },
     complain,
   );
+  for (const slice of slices) {
+    if (slice.ports.length > 0 || slice.endpoints.length === 0) continue;
+    complain('spec.ports', `EndpointSlice ${slice.namespace}/${slice.name} has no port; its endpoints are left out`);
+  }
   const builder = createBuilder(service, choices, context, complain);
   const external = externalAddresses(service, options, complain);
   const balanced = choices.skipLoadBalancer ? [] : loadBalancerAddresses(service, options, complain);
-  const families = new Set(service.clusterIPs.map(familyOfText));
-  const localNames = new Set<string>();
-  service.ports.forEach((port, index) => {
-    const selections = new Map<Family, Selection>();
-    for (const family of [4, 6] as const) {
-      const selection = select(service, candidates(slices, port, family), options.node);
-      selections.set(family, selection);
-      for (const { endpoint, address } of selection.local) {
-        if (endpoint.ready && !endpoint.terminating) localNames.add(endpoint.pod === '' ? address : endpoint.pod);
-      }
+  const add = (kind: Kind, address: string, number: number, port: ServicePort, select: SelectFamily): void => {
+    const family = familyOf(address);
+    if (node.primary[family] === undefined || inside(address, options.excludedCidrs)) return;
+    builder.add(kind, address, number, port, select(family));
+  };
+  for (const port of service.ports) {
+    const select = selections(service, slices, port, options);
+    for (const address of service.clusterIPs) add('cluster', address, port.port, port, select);
+    for (const address of external) add('external', address, port.port, port, select);
+    for (const address of balanced) if (!external.includes(address)) add('loadbalancer', address, port.port, port, select);
+    if (port.nodePort === 0) continue;
+    const primaries = [node.primary[4], node.primary[6]].filter((address) => address !== undefined);
+    for (const address of options.nodePortOnAllAddresses ? node.addresses : primaries) {
+      const served = service.clusterIPs.some((ip) => familyOf(ip) === familyOf(address));
+      if (served) add('node', address, port.nodePort, port, select);
     }
-    const add = (kind: Kind, address: string, number: number): void => {
-      const family = familyOfText(address);
-      if (options.node.primary[family] === undefined) return;
-      if (inside(address, options.excludedCidrs)) return;
-      builder.add(kind, address, number, port, index, selections.get(family) ?? { cluster: [], local: [] });
-    };
-    for (const address of service.clusterIPs) add('cluster', address, port.port);
-    for (const address of external) add('external', address, port.port);
-    for (const address of balanced) if (!external.includes(address)) add('loadbalancer', address, port.port);
-    if (port.nodePort === 0) return;
-    for (const family of families) {
-      const primary = options.node.primary[family];
-      const addresses = options.nodePortOnAllAddresses
-        ? options.node.addresses.filter((address) => familyOfText(address) === family)
-        : primary === undefined
-          ? []
-          : [primary];
-      for (const address of addresses) add('node', address, port.nodePort);
-    }
-  });
-  const health =
-    service.healthCheckNodePort === 0
-      ? {}
-      : {
-          health: {
-            namespace: service.namespace,
-            name: service.name,
-            port: service.healthCheckNodePort,
-            localEndpoints: localNames.size,
-          },
-        };
-  const dsr = builder.dsr.length === 0 ? {} : { dsr: builder.dsr };
-  return { items: builder.items, issues, marks: builder.marks, ...dsr, ...health };
+  }
+  return {
+    items: unique(builder.items),
+    issues,
+    places: builder.places,
+    marks: builder.marks,
+    ...(builder.dsr.length === 0 ? {} : { dsr: builder.dsr }),
+    ...(service.healthCheckNodePort === 0 ? {} : { health: healthOf(service, slices, node.name) }),
+  };
 }
 
-function createBuilder(
+type SelectFamily = (family: Family) => Selection;
+
+/** The endpoints of a port, looked up once for each family that is asked for. */
+function selections(
   service: ServiceObject,
-  choices: ServiceChoices,
-  context: ServiceContext,
-  complain: Complain,
-): {
-  readonly items: IpvsItem[];
-  readonly marks: string[];
-  readonly dsr: DsrPod[];
-  add(kind: Kind, address: string, number: number, port: ServicePort, index: number, selection: Selection): void;
-} {
-  const { options } = context;
-  const items: IpvsItem[] = [];
-  const marks: string[] = [];
-  const dsr: DsrPod[] = [];
-  const persistence = service.sessionAffinity === 'ClientIP' ? service.sessionAffinityTimeoutSeconds : 0;
-  const common = { type: 'vs', scheduler: choices.scheduler, flags: choices.flags, persistence } as const;
-  const serversOf = (chosen: readonly Candidate[], port?: number): RealServer[] =>
-    realServers(chosen, (endpoint) => context.weightOf(endpoint, complain), port);
-  const isLocal = (kind: Kind): boolean => {
-    if (kind === 'cluster') return service.internalTrafficPolicy === 'Local' && !choices.local;
-    return choices.local || service.externalTrafficPolicy === 'Local';
-  };
-
-  /** A service keyed by mark for `where`; undefined when no mark is left. */
-  const marked = (
-    allocator: MarkAllocator,
-    set: string,
-    element: string,
-    family: Family,
-    server: Pick<VirtualServerItem, 'forward' | 'servers' | 'serves'>,
-    index: number,
-  ): boolean => {
-    const owner = `${setNameFor(set, family)}/${element}`;
-    const mark = allocator.take(owner);
-    if (mark === undefined) {
-      complain(`spec.ports[${index}]`, 'every firewall mark is taken; it is not served this way');
-      return false;
-    }
-    marks.push(owner);
-    items.push({ ...common, key: markKey(family, mark), family, mark, ...server });
-    items.push(entry(set, family, element, `skbmark 0x${mark.toString(16)}/0x${MARK_MASK.toString(16)}`));
-    return true;
-  };
-
-  const addDsr = (address: string, port: ServicePort, index: number, chosen: readonly Candidate[]): void => {
-    const family = familyOfText(address);
-    const fit = chosen.filter((candidate) => {
-      const { pod, nodeName } = candidate.endpoint;
-      const field = `spec.ports[${index}]`;
-      if (candidate.port !== port.port) {
-        complain(field, `DSR keeps the port: endpoint ${hostPort(candidate.address, candidate.port)} is left out`);
-        return false;
-      }
-      if (context.hostNetwork(candidate.endpoint)) {
-        complain(field, `DSR needs a pod network: host-network endpoint ${candidate.address} is left out`);
-        return false;
-      }
-      if (nodeName !== options.node.name) return true;
-      const uid = context.podUid(candidate.endpoint);
-      dsr.push({ pod, address: candidate.address, vip: address, uid, ...(choices.fou ? { fou: true } : {}) });
-      return options.dsrReady(pod, candidate.address, address);
-    });
-    const element = `${address},${port.protocol.toLowerCase()}:${port.port}`;
-    const serves = { protocol: port.protocol, address, port: port.port };
-    const server = { forward: 'tunnel', servers: serversOf(fit, 0), serves } as const;
-    if (fit.length === 0) items.push(entry(ipvsNames.refusedSet, family, element));
-    const marks = choices.fou ? context.fouMarks : context.dsrMarks;
-    if (!marked(marks, ipvsNames.markSet, element, family, server, index)) return;
-    items.push(...dsrItems(family));
-    if (choices.fou) items.push(entry(ipvsNames.fouSet, family, element));
-  };
-
-  const addHairpin = (kind: Kind, family: Family, port: ServicePort, chosen: readonly Candidate[]): void => {
-    if (!choices.hairpin || ((kind === 'external' || kind === 'loadbalancer') && !choices.hairpinExternal)) return;
-    for (const candidate of chosen) {
-      if (candidate.endpoint.nodeName !== options.node.name) continue;
-      const element = `${candidate.address},${port.protocol.toLowerCase()}:${candidate.port},${candidate.address}`;
-      items.push(entry(ipvsNames.hairpinSet, family, element));
-    }
-  };
-
-  const addSources = (address: string, family: Family, element: string): void => {
-    const ranges = service.loadBalancerSourceRanges;
-    const everyone = family === 4 ? '0.0.0.0/0' : '::/0';
-    if (ranges.length === 0 || ranges.includes(everyone)) return;
-    items.push(entry(ipvsNames.limitedSet, family, element));
-    for (const range of ranges) {
-      if (familyOfText(range) === family)
-        items.push(entry(ipvsNames.sourceSet, family, `${element},${network(range)}`));
-    }
-  };
-
-  return {
-    items,
-    marks,
-    dsr,
-    add(kind, address, number, port, index, selection) {
-      const family = familyOfText(address);
-      const element = `${address},${port.protocol.toLowerCase()}:${number}`;
-      const local = isLocal(kind);
-      const chosen = local ? selection.local : selection.cluster;
-      if (kind === 'loadbalancer') addSources(address, family, element);
-      items.push(entry(ipvsNames.servedSet, family, element));
-      if (choices.dsr && (kind === 'external' || kind === 'loadbalancer')) {
-        addDsr(address, port, index, chosen);
-        return;
-      }
-      if (chosen.length === 0) items.push(entry(ipvsNames.refusedSet, family, element));
-      if (kind !== 'node') {
-        const source = options.node.primary[family] ?? '';
-        items.push({ type: 'addr', key: `addr/${address}`, family, address, source });
-        items.push(entry(ipvsNames.vipSet, family, address));
-      }
-      items.push({
-        ...common,
-        key: serverKey(port.protocol, address, number),
-        family,
-        protocol: port.protocol,
-        address,
-        port: number,
-        forward: 'masq',
-        servers: serversOf(chosen),
-      });
-      addHairpin(kind, family, port, chosen);
-      if (!local || kind === 'cluster') return;
-      const serves = { protocol: port.protocol, address, port: number };
-      const everywhere = { forward: 'masq', servers: serversOf(selection.cluster), serves } as const;
-      marked(context.insideMarks, ipvsNames.insideMarkSet, element, family, everywhere, index);
-    },
-  };
+  slices: readonly EndpointSliceObject[],
+  port: ServicePort,
+  options: ResolvedOptions,
+): SelectFamily {
+  const known: { [F in Family]?: Selection } = {};
+  return (family) => (known[family] ??= select(service, candidates(slices, port, family), options.node));
 }
