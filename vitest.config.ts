@@ -10,6 +10,8 @@ const proofOnly = process.env['PROOF']
   ? []
   : [
       'test/kernel/ipvs-packets.test.ts',
+      'test/kernel/ipvs-table.test.ts',
+      'test/kernel/ipvs-dsr-paths.test.ts',
       'test/kernel/ipvs-rolling.test.ts',
       'test/kernel/ipvs-flat.test.ts',
       'test/kernel/ipvs-crash.test.ts',

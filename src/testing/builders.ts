@@ -157,8 +157,18 @@ export interface EndpointOptions {
   readonly terminating?: boolean;
   readonly node?: string;
   readonly zone?: string;
+  /** Zones that the endpoint is meant for. */
+  readonly hintZones?: readonly string[];
+  /** Nodes that the endpoint is meant for. */
+  readonly hintNodes?: readonly string[];
   /** `namespace/name`. */
   readonly pod?: string;
+}
+
+function hintsOf({ hintZones, hintNodes }: EndpointOptions): Readonly<Record<string, unknown>> {
+  if (hintZones === undefined && hintNodes === undefined) return {};
+  const named = (names: readonly string[] = []) => names.map((name) => ({ name }));
+  return { hints: { forZones: named(hintZones), forNodes: named(hintNodes) } };
 }
 
 /** An EndpointSlice of a Service: `buildEndpointSlice('shop/web', { endpoints: [{ address: '10.1.1.2' }], ports: [{ port: 8080 }] })`. */
@@ -192,6 +202,7 @@ export function buildEndpointSlice(
       },
       ...(endpoint.node === undefined ? {} : { nodeName: endpoint.node }),
       ...(endpoint.zone === undefined ? {} : { zone: endpoint.zone }),
+      ...hintsOf(endpoint),
       ...(endpoint.pod === undefined
         ? {}
         : { targetRef: { kind: 'Pod', namespace: place(endpoint.pod).namespace, name: place(endpoint.pod).name } }),

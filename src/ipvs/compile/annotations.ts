@@ -77,10 +77,7 @@ function readFlags(text: string, scheduler: string, complain: Complain): string[
     const known = index < 0 ? names.indexOf(flag) : index;
     const name = known < 0 ? undefined : names[known];
     if (name === undefined) {
-      complain(
-        `metadata.annotations[${KEYS.flags}]`,
-        `"${flag}" is no flag of scheduler ${scheduler}; it is ignored`,
-      );
+      complain(`metadata.annotations[${KEYS.flags}]`, `"${flag}" is no flag of scheduler ${scheduler}; it is ignored`);
     } else flags.add(name);
   }
   return [...flags];

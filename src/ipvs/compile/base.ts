@@ -5,7 +5,7 @@
  */
 import type { Family } from '../../net/values.ts';
 import { DSR_RULE_PRIORITY, DSR_TABLE, MARK_MASK, ipvsNames, setNameFor } from '../model.ts';
-import type { ChainItem, IpvsItem, JumpItem, SetItem, SysctlItem } from '../model.ts';
+import type { ChainItem, IpvsItem, JumpItem, Scheduler, SetItem, SysctlItem } from '../model.ts';
 import { DSR_BIT } from './marks.ts';
 import type { ResolvedOptions } from './options.ts';
 
@@ -178,8 +178,8 @@ export function baseItems(options: ResolvedOptions): IpvsItem[] {
   return items;
 }
 
-/** What any DSR service of a family needs besides. */
-export function dsrItems(family: Family): IpvsItem[] {
+/** What any DSR service of a family needs besides; with `mh` any director goes on with a connection that it never saw begin. */
+export function dsrItems(family: Family, scheduler: Scheduler): IpvsItem[] {
   return [
     {
       type: 'rule',
@@ -191,6 +191,6 @@ export function dsrItems(family: Family): IpvsItem[] {
       priority: DSR_RULE_PRIORITY,
     },
     { type: 'route', key: `route/${family}/${DSR_TABLE}`, family, table: DSR_TABLE },
-    sysctl('net/ipv4/vs/sloppy_tcp', '1'),
+    ...(scheduler === 'mh' ? [sysctl('net/ipv4/vs/sloppy_tcp', '1')] : []),
   ];
 }

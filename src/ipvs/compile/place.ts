@@ -100,7 +100,7 @@ export function createBuilder(
     if (fit.length === 0) items.push(entry(ipvsNames.refusedSet, family, element));
     const allocator = choices.fou ? context.fouMarks : context.dsrMarks;
     if (!addMarked(allocator, ipvsNames.markSet, element, port, server)) return;
-    items.push(...dsrItems(family));
+    items.push(...dsrItems(family, choices.scheduler));
     if (choices.fou) items.push(entry(ipvsNames.fouSet, family, element));
   };
 

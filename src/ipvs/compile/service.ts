@@ -135,7 +135,8 @@ export function compileService(
     const select = selections(service, slices, port, options);
     for (const address of service.clusterIPs) add('cluster', address, port.port, port, select);
     for (const address of external) add('external', address, port.port, port, select);
-    for (const address of balanced) if (!external.includes(address)) add('loadbalancer', address, port.port, port, select);
+    for (const address of balanced)
+      if (!external.includes(address)) add('loadbalancer', address, port.port, port, select);
     if (port.nodePort === 0) continue;
     const primaries = [node.primary[4], node.primary[6]].filter((address) => address !== undefined);
     for (const address of options.nodePortOnAllAddresses ? node.addresses : primaries) {
