@@ -95,7 +95,10 @@ export function createDrain(options: DrainOptions): Drain {
   const work = async (): Promise<number> => {
     const { desired, observed } = options.state();
     if (desired === undefined || observed === undefined || deadlines.size === 0) return deadlines.size;
-    const loads = new Map((await readServers(runner)).map(({ item, load }) => [item.key, { item, load }]));
+    const asked = [...new Set([...deadlines.keys()].map((name) => name.slice(0, name.indexOf(' '))))];
+    const only = asked.map((key) => observed.items.get(key)).filter((item) => item?.type === 'vs');
+    const read = only.length === 0 ? [] : await readServers(runner, undefined, only);
+    const loads = new Map(read.map(({ item, load }) => [item.key, { item, load }]));
     for (const [name, deadline] of [...deadlines]) {
       const [key = '', address = '', port = ''] = name.split(' ');
       const same = (server: RealServer): boolean => server.address === address && server.port === Number(port);
@@ -151,6 +154,7 @@ export function createDrain(options: DrainOptions): Drain {
         if (item.type !== 'vs') continue;
         for (const server of item.servers) {
           if (server.weight !== 0) continue;
+          observed.draining.add(drainKey(item.key, server));
           leftovers.push([drainKey(item.key, server), clock.now() + options.leftoverMs]);
         }
       }

@@ -55,7 +55,7 @@ export function setNameFor(name: string, family: Family): string {
 
 /** Schedulers of the kernel. */
 export type Scheduler =
-  'rr' | 'wrr' | 'lc' | 'wlc' | 'lblc' | 'lblcr' | 'sh' | 'dh' | 'sed' | 'nq' | 'fo' | 'ovf' | 'mh';
+  'rr' | 'wrr' | 'lc' | 'wlc' | 'lblc' | 'lblcr' | 'sh' | 'dh' | 'sed' | 'nq' | 'fo' | 'ovf' | 'mh' | 'twos';
 
 /** One real server. */
 export interface RealServer {

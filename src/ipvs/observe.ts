@@ -5,7 +5,7 @@
 import type { CommandResult, Runner } from '../kernel/types.ts';
 import type { Family } from '../net/values.ts';
 import { DSR_RULE_PRIORITY, DSR_TABLE, ipvsNames } from './model.ts';
-import type { IpvsItem } from './model.ts';
+import type { IpvsItem, VirtualServerItem } from './model.ts';
 import {
   parseAddresses,
   parseChains,
@@ -18,6 +18,7 @@ import {
 } from './parse.ts';
 import type { ReadServer } from './parse.ts';
 import type { IpvsObserved } from './plan.ts';
+import { serviceArgs } from './render.ts';
 
 /** What {@link observeIpvs} needs. */
 export interface ObserveOptions {
@@ -41,13 +42,26 @@ export const IPVS_SYSCTLS: readonly string[] = [
   `net/ipv4/conf/${ipvsNames.device}/rp_filter`,
 ];
 
-/** Virtual servers in the kernel with their connections. */
-export async function readServers(runner: Runner, signal?: AbortSignal): Promise<ReadServer[]> {
-  const { stdout } = await runner.run(
-    { file: 'ipvsadm', args: ['-Ln', '--nosort'] },
-    signal === undefined ? {} : { signal },
-  );
-  return parseServers(stdout);
+/** Up to so many virtual servers are asked for one by one; beyond, all of them are listed. */
+const FEW = 8;
+
+/** Virtual servers in the kernel with their connections: all, or those of `only` that are there. */
+export async function readServers(
+  runner: Runner,
+  signal?: AbortSignal,
+  only?: readonly VirtualServerItem[],
+): Promise<ReadServer[]> {
+  const list = async (...args: string[]): Promise<ReadServer[]> => {
+    const command = {
+      file: 'ipvsadm',
+      args: ['-Ln', '--nosort', ...args],
+      okExitCodes: args.length > 0 ? [1, 2, 255] : [],
+    };
+    const { stdout, exitCode } = await runner.run(command, signal === undefined ? {} : { signal });
+    return exitCode === 0 ? parseServers(stdout) : [];
+  };
+  if (only === undefined || only.length > FEW) return list();
+  return (await Promise.all(only.map((vs) => list(...serviceArgs(vs))))).flat();
 }
 
 /** Reads everything. */
@@ -96,5 +110,6 @@ export async function observeIpvs(options: ObserveOptions, signal: AbortSignal):
     items: new Map([...items, ...ours].map((item) => [item.key, item])),
     foreign,
     drained: new Set(),
+    draining: new Set(),
   };
 }

@@ -156,6 +156,19 @@ sysctl -qw net/ipv4/vs/expire_nodest_conn=1
     expect(plan(state([vs([])], false), busy, { prune: false }).steps).toEqual([]);
   });
 
+  test('a server of weight 0 that goes drains as well, once', () => {
+    const observed: IpvsObserved = { ...emptyObserved(), items: new Map([[KEY, vs(['10.0.0.1'])]]) };
+    const zero = { address: '10.0.0.2', port: 8080, weight: 0 };
+    const both = vs([], { scheduler: 'wrr', servers: [{ address: '10.0.0.1', port: 8080, weight: 1 }, zero] });
+    observed.items.set(KEY, both);
+    const one = state([vs(['10.0.0.1'], { scheduler: 'wrr', flags: both.flags })]);
+    const { steps } = plan(one, observed);
+    expect(render({ steps })).toBe('ipvsadm -e -t 10.96.0.1:80 -r 10.0.0.2:8080 -m -w 0\n');
+    expect(steps).toMatchObject([{ action: 'drain', graceMs: 30_000 }]);
+    for (const step of steps) applyStep(observed, step);
+    expect(plan(one, observed).steps).toEqual([]);
+  });
+
   const addresses = ['10.0.0.1', '10.0.0.2', '10.0.0.9', '10.0.0.10', '10.0.1.1', '9.255.255.255'];
   const canonical = ['9.255.255.255', '10.0.0.1', '10.0.0.2', '10.0.0.9', '10.0.0.10', '10.0.1.1'];
   test('any history of a mh service, drains and restarts included, ends in one canonical order with what is desired', () => {
@@ -187,11 +200,12 @@ sysctl -qw net/ipv4/vs/expire_nodest_conn=1
           desired = state([vs(canonical.filter((address) => list.includes(address)))]);
           pass(desired);
           if (over) expire(desired);
-          if (restart)
-            observed = {
-              ...emptyObserved(),
-              items: new Map(parseServers(kernel.list()).map(({ item }) => [item.key, item])),
-            };
+          if (!restart) continue;
+          const read = parseServers(kernel.list()).map(({ item }) => item);
+          observed = { ...emptyObserved(), items: new Map(read.map((item) => [item.key, item])) };
+          // As the target takes up drains that it finds.
+          for (const { key, servers } of read)
+            for (const server of servers) if (server.weight === 0) observed.draining.add(drainKey(key, server));
         }
         expire(desired);
         const wanted = desired.items.get(KEY);

@@ -17,6 +17,8 @@ export interface IpvsObserved {
   readonly foreign: ReadonlySet<string>;
   /** Real servers that may be removed now although they were to drain: idle, or their time is over. `drainKey` of each. */
   readonly drained: Set<string>;
+  /** Real servers whose drain has begun; weight 0 alone does not say so, a pod may ask for it. */
+  readonly draining: Set<string>;
 }
 
 /** One change. */
@@ -62,6 +64,7 @@ export function planServers(
     readonly drain: boolean;
     readonly graceMs: (address: string) => number;
     readonly drained: ReadonlySet<string>;
+    readonly draining: ReadonlySet<string>;
   },
 ): Step[] {
   const vs = want;
@@ -79,11 +82,12 @@ export function planServers(
   for (const server of now) {
     if (wanted.has(`${server.address} ${server.port}`)) continue;
     // UDP has no connections that could end.
-    const done = !context.drain || datagrams || context.drained.has(drainKey(want.key, server));
+    const name = drainKey(want.key, server);
+    const done = !context.drain || datagrams || context.drained.has(name);
     if (context.prune && done) removals.push({ kind: 'server', action: 'del', vs, server });
     else {
       target.push({ ...server, weight: 0 });
-      if (context.prune && server.weight !== 0) {
+      if (context.prune && (server.weight !== 0 || !context.draining.has(name))) {
         const graceMs = context.graceMs(server.address);
         removals.push({ kind: 'server', action: 'drain', vs, server: { ...server, weight: 0 }, graceMs });
       }
@@ -183,7 +187,8 @@ function planKey(key: string, desired: IpvsState, observed: IpvsObserved, prune:
   if (have === undefined) steps.push({ kind: 'put', item: want });
   else if (!sameBut(want, have)) steps.push({ kind: 'put', item: want, before: have });
   if (want.type !== 'vs') return;
-  const context = { prune, drain: desired.drain, graceMs: desired.graceMs, drained: observed.drained };
+  const { drain, graceMs } = desired;
+  const context = { prune, drain, graceMs, drained: observed.drained, draining: observed.draining };
   const servers = planServers(want, have?.type === 'vs' ? have : undefined, context);
   for (const step of servers) steps.push(step);
   if (have?.type !== 'vs' || want.servers.length > 0) return;
@@ -207,7 +212,7 @@ export function plan(desired: IpvsState, observed: IpvsObserved, options: PlanOp
 
 /** An empty kernel, for plans without privileges. */
 export function emptyObserved(): IpvsObserved {
-  return { items: new Map(), foreign: new Set(), drained: new Set() };
+  return { items: new Map(), foreign: new Set(), drained: new Set(), draining: new Set() };
 }
 
 /** Writes into `observed` what a step reached. */
@@ -234,7 +239,10 @@ export function applyStep(observed: IpvsObserved, step: Step): void {
   if (action === 'del') servers = rest;
   else if (action === 'add' || action === 'move') servers = [...rest, server];
   else servers = have.servers.map((other) => (sameServer(other, server) ? server : other));
-  if (action !== 'drain') observed.drained.delete(drainKey(step.vs.key, server));
+  const name = drainKey(step.vs.key, server);
+  if (action === 'drain') observed.draining.add(name);
+  else if (action !== 'move' || server.weight > 0)
+    for (const names of [observed.drained, observed.draining]) names.delete(name);
   const reached = { ...have, forward: step.vs.forward, servers };
   // One object for both maps wherever they agree: a large cluster is not held twice.
   const same = servers.length === step.vs.servers.length && servers.every((one, at) => one === step.vs.servers[at]);

@@ -80,7 +80,8 @@ function ipvsadmCommands(steps: readonly Step[], limit: number): IpvsCommand[] {
     return lines.map(({ step, lines: [args] }) => ({ file: 'ipvsadm', args: args ?? [], steps: [step] }));
   }
   const input = lines.flatMap((one) => one.lines.map((args) => args.join(' '))).join('\n') + '\n';
-  return [{ file: 'ipvsadm', args: ['-R'], input, steps: all, timeoutMs: 120_000, verify: 'ipvs' }];
+  // A line takes the kernel well under a millisecond; a slow machine with all of a large cluster is given its time.
+  return [{ file: 'ipvsadm', args: ['-R'], input, steps: all, timeoutMs: 120_000 + 2 * total, verify: 'ipvs' }];
 }
 
 /** Real servers that move lose no connection when IPVS waits for them instead of cutting: the setting is off meanwhile. */

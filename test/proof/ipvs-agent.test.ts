@@ -125,7 +125,7 @@ describe('the service proxy of the built agent', () => {
     expect(out('once.code'), out('once')).toBe('0\n');
     expect(out('once.pod')).toContain('kube-tunnel-if inet 198.51.100.9/32');
     expect(out('once.pod')).toContain('net.ipv4.conf.all.rp_filter = 0\nnet.ipv4.conf.net7.rp_filter = 0\n');
-    expect(marked('once')[1]).toMatch(/^-a -f \d+ -r 10\.1\.1\.5:0 -i -w 1$/);
+    expect(marked('once')[1]).toMatch(/^-a -f \d+ -r 10\.1\.1\.5:0 -i -w 1 --tun-type ipip$/);
     expect(out('again.code'), out('again')).toBe('0\n');
     expect(json('again').blocks).toMatchObject([{ name: 'ipvs', changes: 0, remaining: 0 }]);
     expect(marked('again')).toEqual(marked('once'));

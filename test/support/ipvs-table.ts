@@ -23,6 +23,14 @@ export const OPTIONS: ServiceOptions = {
   loadBalancerRanges: ['203.0.113.0/24', '2001:db8:1b::/64'],
 };
 
+/** A line of ours as `ipvsadm -Sn` prints it: what a tunnel is made of comes last, and IPIP is named too. */
+function asListed(line: string): string {
+  return line.replace(
+    / -i(.*) -w (\d+)$/,
+    (_, made: string, weight: string) => ` -i -w ${weight}${made || ' --tun-type ipip'}`,
+  );
+}
+
 /** What a compiler wants, in the form of the table. */
 export function tableText(items: ReadonlyMap<string, IpvsItem>): string {
   const servers: string[] = [];
@@ -31,7 +39,7 @@ export function tableText(items: ReadonlyMap<string, IpvsItem>): string {
     if (item.type === 'vs' && item.servers.length > 0) {
       const adds = item.servers.map((server): Step => ({ kind: 'server', action: 'add', vs: item, server }));
       for (const step of [{ kind: 'put', item } as const, ...adds])
-        servers.push(...ipvsadmLines(step).map((args) => args.join(' ')));
+        servers.push(...ipvsadmLines(step).map((args) => asListed(args.join(' '))));
     }
     if (item.type === 'addr') rest.push(`addr ${item.address} src ${item.source}`);
     if (item.type === 'entry' && !/local-ips|svc-pods/.test(item.set))
@@ -599,7 +607,7 @@ svip-prt 172.16.0.11,tcp:80`,
     ],
   },
   {
-    name: 'mh without graceful termination has the flags that were asked for and no other',
+    name: 'mh without graceful termination has the flags that were asked for and no other; the third means nothing to it',
     input: {
       gracefulTermination: false,
       services: [
@@ -607,7 +615,7 @@ svip-prt 172.16.0.11,tcp:80`,
       ],
       endpointSlices: [slice('shop/web', ['10.1.2.10', '10.1.1.9', '10.1.2.9'])],
     },
-    expected: `-A -t 172.16.0.10:80 -s mh -b flag-3,mh-fallback,mh-port
+    expected: `-A -t 172.16.0.10:80 -s mh -b mh-fallback,mh-port
 -a -t 172.16.0.10:80 -r 10.1.1.9:8080 -m -w 1
 -a -t 172.16.0.10:80 -r 10.1.2.10:8080 -m -w 1
 -a -t 172.16.0.10:80 -r 10.1.2.9:8080 -m -w 1
@@ -741,8 +749,8 @@ svip-prt 198.51.100.5,tcp:80`,
     },
     expected: `-A -f 8199 -s mh -b mh-fallback
 -A -t 172.16.0.10:80 -s mh -b mh-fallback
--a -f 8199 -r 10.1.1.2:0 -i -w 1
--a -f 8199 -r 10.1.2.2:0 -i -w 1
+-a -f 8199 -r 10.1.1.2:0 -i -w 1 --tun-type ipip
+-a -f 8199 -r 10.1.2.2:0 -i -w 1 --tun-type ipip
 -a -t 172.16.0.10:80 -r 10.1.1.2:80 -m -w 1
 -a -t 172.16.0.10:80 -r 10.1.2.2:80 -m -w 1
 -a -t 172.16.0.10:80 -r 10.1.2.9:8080 -m -w 1
@@ -787,8 +795,8 @@ sysctl sloppy_tcp 1`,
 -A -f 8199 -s rr
 -A -t 172.16.0.10:80 -s rr
 -A -t 172.16.0.11:80 -s rr
--a -f 12295 -r 10.1.2.2:0 -i --tun-type gue --tun-port 5555 --tun-csum -w 1
--a -f 8199 -r 10.1.2.3:0 -i -w 1
+-a -f 12295 -r 10.1.2.2:0 -i -w 1 --tun-type gue --tun-port 5555 --tun-csum
+-a -f 8199 -r 10.1.2.3:0 -i -w 1 --tun-type ipip
 -a -t 172.16.0.10:80 -r 10.1.2.2:80 -m -w 1
 -a -t 172.16.0.11:80 -r 10.1.2.3:80 -m -w 1
 addr 172.16.0.10 src 192.168.1.11
@@ -823,7 +831,7 @@ svip-prt 198.51.100.6,tcp:80`,
     },
     expected: `-A -f 8199 -6 -s rr
 -A -t [fd00::10]:80 -s rr
--a -f 8199 -6 -r [fd01:2::2]:0 -i -w 1
+-a -f 8199 -6 -r [fd01:2::2]:0 -i -w 1 --tun-type ipip
 -a -t [fd00::10]:80 -r [fd01:1::2]:80 -m -w 1
 -a -t [fd00::10]:80 -r [fd01:2::2]:80 -m -w 1
 addr fd00::10 src fd10::11
@@ -917,7 +925,7 @@ svip-ref 198.51.100.5,tcp:81`,
     },
     expected: `-A -f 8199 -s rr
 -A -t 172.16.0.1:80 -s rr
--a -f 8199 -r 10.1.2.2:0 -i -w 1
+-a -f 8199 -r 10.1.2.2:0 -i -w 1 --tun-type ipip
 -a -t 172.16.0.1:80 -r 10.1.2.2:80 -m -w 1
 addr 172.16.0.1 src 192.168.1.11
 addr 172.16.0.2 src 192.168.1.11
@@ -930,6 +938,47 @@ svip-prt 172.16.0.2,tcp:80
 svip-prt 203.0.113.5,tcp:80
 svip-ref 172.16.0.2,tcp:80`,
     issues: ['Service b/two spec: tcp/203.0.113.5:80 belongs to Service a/one already; it is not served for this one'],
+  },
+  {
+    name: 'one VIP by DSR and by another Service without: served as asked, and the DSR Service is told that its pods here are not heard',
+    input: {
+      services: [
+        web({ annotations: annotated('dsr', 'tunnel'), spec: { externalIPs: ['198.51.100.5'] } }),
+        service('shop/xyz', {
+          clusterIPs: ['172.16.0.11'],
+          ports: [{ port: 443, protocol: 'TCP' }],
+          spec: { externalIPs: ['198.51.100.5'] },
+        }),
+      ],
+      endpointSlices: [
+        slice('shop/web', [there('10.1.2.2')], [{ port: 80 }]),
+        slice('shop/xyz', [there('10.1.2.3')], [{ port: 8443 }]),
+      ],
+      marks: new Map([['kube-router-svc-mark/198.51.100.5,tcp:80', 0x2007]]),
+    },
+    expected: `-A -f 8199 -s rr
+-A -t 172.16.0.10:80 -s rr
+-A -t 172.16.0.11:443 -s rr
+-A -t 198.51.100.5:443 -s rr
+-a -f 8199 -r 10.1.2.2:0 -i -w 1 --tun-type ipip
+-a -t 172.16.0.10:80 -r 10.1.2.2:80 -m -w 1
+-a -t 172.16.0.11:443 -r 10.1.2.3:8443 -m -w 1
+-a -t 198.51.100.5:443 -r 10.1.2.3:8443 -m -w 1
+addr 172.16.0.10 src 192.168.1.11
+addr 172.16.0.11 src 192.168.1.11
+addr 198.51.100.5 src 192.168.1.11
+rule 0x2000/0x2000 lookup 78
+svc-mark 198.51.100.5,tcp:80 skbmark 0x2007/0x3fff
+svip 172.16.0.10
+svip 172.16.0.11
+svip 198.51.100.5
+svip-prt 172.16.0.10,tcp:80
+svip-prt 172.16.0.11,tcp:443
+svip-prt 198.51.100.5,tcp:443
+svip-prt 198.51.100.5,tcp:80`,
+    issues: [
+      'Service shop/web metadata.annotations[kube-router.io/service.dsr]: 198.51.100.5 is served by another Service without DSR: this node holds the address, and what its pods answer by DSR is dropped',
+    ],
   },
   {
     name: 'a slice without a port says so; one for nobody is nobody’s',

@@ -31,11 +31,14 @@ const SCHEDULERS: ReadonlySet<string> = new Set([
   'fo',
   'ovf',
   'mh',
+  'twos',
 ]);
-/** Names that `ipvsadm` gives to the three scheduler bits. */
-const FLAG_NAMES: Readonly<Record<string, readonly [string, string, string]>> = {
-  sh: ['sh-fallback', 'sh-port', 'flag-3'],
-  mh: ['mh-fallback', 'mh-port', 'flag-3'],
+/** The three scheduler bits. */
+const FLAGS = ['flag-1', 'flag-2', 'flag-3'];
+/** Names that `ipvsadm` gives to those that a scheduler knows: the third says nothing to these two, and is not listed. */
+const FLAG_NAMES: Readonly<Record<string, readonly string[]>> = {
+  sh: ['sh-fallback', 'sh-port'],
+  mh: ['mh-fallback', 'mh-port'],
 };
 
 /** Choices of one Service. */
@@ -68,17 +71,15 @@ export function isServed(service: ServiceObject): boolean {
 
 function readFlags(text: string, scheduler: string, complain: Complain): string[] {
   if (text === '') return [];
-  const names = FLAG_NAMES[scheduler] ?? ['flag-1', 'flag-2', 'flag-3'];
+  const names = FLAG_NAMES[scheduler] ?? FLAGS;
   const flags = new Set<string>();
   for (const raw of text.split(',')) {
     const flag = raw.trim();
     if (flag === '') continue;
-    const index = ['flag-1', 'flag-2', 'flag-3'].indexOf(flag);
-    const known = index < 0 ? names.indexOf(flag) : index;
-    const name = known < 0 ? undefined : names[known];
-    if (name === undefined) {
+    const name = names[FLAGS.indexOf(flag)] ?? names.find((known) => known === flag);
+    if (name !== undefined) flags.add(name);
+    else if (!FLAGS.includes(flag))
       complain(`metadata.annotations[${KEYS.flags}]`, `"${flag}" is no flag of scheduler ${scheduler}; it is ignored`);
-    } else flags.add(name);
   }
   return [...flags];
 }

@@ -70,6 +70,12 @@ function sameDsr(a: readonly DsrPod[] | undefined, b: readonly DsrPod[] | undefi
   return a === b || JSON.stringify(a) === JSON.stringify(b);
 }
 
+/** The kernel drops packets that come in with one of its own addresses as their source (fib_validate_source). */
+function halfTunnelled(service: string, vip: string): Issue {
+  const reason = `${vip} is served by another Service without DSR: this node holds the address, and what its pods answer by DSR is dropped`;
+  return { object: `Service ${service}`, field: 'metadata.annotations[kube-router.io/service.dsr]', reason };
+}
+
 /** What of the node itself stands in the kernel. */
 function nodeItems(options: ResolvedOptions): IpvsItem[] {
   const { primary, addresses, podCIDRs } = options.node;
@@ -239,7 +245,11 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
     },
     issues() {
       const all: Issue[] = [];
-      for (const { fragment } of records.values()) all.push(...fragment.issues);
+      for (const [key, { fragment }] of records) {
+        all.push(...fragment.issues);
+        for (const vip of fragment.tunnelled ?? [])
+          if (store.items.has(`addr/${vip}`)) all.push(halfTunnelled(key, vip));
+      }
       return all;
     },
     marks: () => new Map([...dsrMarks.taken, ...fouMarks.taken, ...insideMarks.taken]),

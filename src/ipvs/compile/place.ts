@@ -24,6 +24,8 @@ export interface Builder {
   readonly places: readonly string[];
   readonly marks: readonly string[];
   readonly dsr: readonly DsrPod[];
+  /** VIPs served by DSR. */
+  readonly tunnelled: readonly string[];
   add(kind: Kind, address: string, number: number, port: ServicePort, selection: Selection): void;
 }
 
@@ -40,6 +42,7 @@ export function createBuilder(
   const places: string[] = [];
   const marks: string[] = [];
   const dsr: DsrPod[] = [];
+  const tunnelled: string[] = [];
   const persistence = service.sessionAffinity === 'ClientIP' ? service.sessionAffinityTimeoutSeconds : 0;
   const common = { type: 'vs', scheduler: choices.scheduler, flags: choices.flags, persistence } as const;
   const weightOf = (endpoint: Candidate['endpoint']): number => context.weightOf(endpoint, complain);
@@ -100,6 +103,7 @@ export function createBuilder(
     if (fit.length === 0) items.push(entry(ipvsNames.refusedSet, family, element));
     const allocator = choices.fou ? context.fouMarks : context.dsrMarks;
     if (!addMarked(allocator, ipvsNames.markSet, element, port, server)) return;
+    if (!tunnelled.includes(vip)) tunnelled.push(vip);
     items.push(...dsrItems(family, choices.scheduler));
     if (choices.fou) items.push(entry(ipvsNames.fouSet, family, element));
   };
@@ -139,6 +143,7 @@ export function createBuilder(
     places,
     marks,
     dsr,
+    tunnelled,
     add(kind, address, number, port, selection) {
       const key = serverKey(port.protocol, address, number);
       if (!claims(key)) return;

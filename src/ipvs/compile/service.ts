@@ -50,6 +50,8 @@ export interface Fragment {
   readonly marks: readonly string[];
   readonly health?: HealthPort;
   readonly dsr?: readonly DsrPod[];
+  /** VIPs that are served by DSR. */
+  readonly tunnelled?: readonly string[];
 }
 
 /** A Service that is not served. */
@@ -150,6 +152,7 @@ export function compileService(
     places: builder.places,
     marks: builder.marks,
     ...(builder.dsr.length === 0 ? {} : { dsr: builder.dsr }),
+    ...(builder.tunnelled.length === 0 ? {} : { tunnelled: builder.tunnelled }),
     ...(service.healthCheckNodePort === 0 ? {} : { health: healthOf(service, slices, node.name) }),
   };
 }
