@@ -53,6 +53,20 @@ it('is originated with the first longer route and taken back with the last, with
   expect(heard()).toEqual(['10.2.0.0/24']);
 });
 
+it('comes back as itself after its prefix was forgotten and others came', async () => {
+  const { say, heard } = await chain({ aggregates: [{ prefix: '10.1.0.0/16' }] });
+  say('10.1.1.0/24');
+  say();
+  expect(heard()).toEqual([]);
+  const others = ['10.2.0.0/24', '10.3.0.0/24', '10.4.0.0/24'];
+  say(...others);
+  expect(heard()).toEqual(others);
+  say(...others, '10.1.7.0/24');
+  expect(heard()).toEqual(['10.1.0.0/16', '10.1.7.0/24', ...others]);
+  say(...others);
+  expect(heard()).toEqual(others);
+});
+
 it('the prefix itself is no longer route: it does not keep its own aggregate', async () => {
   const { say, aggregator } = await chain({ aggregates: [{ prefix: '10.1.0.0/16' }] });
   say('10.1.0.0/16');

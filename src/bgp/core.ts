@@ -14,7 +14,8 @@ import { createAggregates } from './rib/aggregate.ts';
 import type { Intake } from './rib/intake-types.ts';
 import { createIntake } from './rib/intake.ts';
 import type { Rib, RibPeer } from './rib/table.ts';
-import { growUint8 } from './rib/columns.ts';
+import type { IdStack } from './rib/columns.ts';
+import { capacityFor, createIdStack, growUint8, popId, pushId } from './rib/columns.ts';
 import { createRib, forgetPrefix, settle, sweepRows } from './rib/table.ts';
 import type { Exports } from './exports.ts';
 import { createExports } from './exports.ts';
@@ -23,17 +24,25 @@ import { createRouteStream } from './routes.ts';
 import type { Clock } from './session/clock.ts';
 import type { SpeakerEvent } from './speaker-types.ts';
 
-/** Rows of a peer that are visited in one turn. */
-const SWEEP_SLICE = 40_000;
+/** Rows of a peer that are visited at a time, and so often at most in one turn. */
+const SWEEP_SLICE = 4096;
+const SWEEP_ROUNDS = 10;
 
-/** Prefixes without a path that are looked at in one turn. */
-const COLLECT_SLICE = 8192;
+/** Prefixes without a path that are looked at at a time. */
+const COLLECT_SLICE = 1024;
+const COLLECT_ROUNDS = 8;
 
 /** So many are freed whatever else there is to do. */
 const COLLECT_LIMIT = 1_000_000;
 
-/** Milliseconds of input that are taken in before the turn that works it off; whoever has more to say waits for the next. */
-const INPUT_SLICE_MS = 8;
+/**
+ * Milliseconds of input that are taken in before the turn that works it off, whoever has more to say waits for the next; and of each
+ * part of that turn. Together they are how long timers and other connections wait at most.
+ */
+const INPUT_MS = 6;
+const SWEEP_MS = 5;
+const EXPORT_MS = 6;
+const COLLECT_MS = 4;
 
 /** The shared part of a speaker. */
 export interface Core {
@@ -85,9 +94,9 @@ export function quad(text: string): number {
 /** Prefixes without a path that somebody may still have to be told of. */
 interface Idle {
   flags: Uint8Array;
-  list: number[];
+  list: IdStack;
   /** Those of `list` that are still needed. */
-  kept: number[];
+  kept: IdStack;
 }
 
 interface Sweep {
@@ -140,8 +149,8 @@ export function createCore(
   const exports = createExports();
   const routes = createRouteStream(ribs, config.multipath ?? {});
   const idle = new Map<Rib, Idle>([
-    [rib4, { flags: new Uint8Array(1024), list: [], kept: [] }],
-    [rib6, { flags: new Uint8Array(1024), list: [], kept: [] }],
+    [rib4, { flags: new Uint8Array(1024), list: createIdStack(), kept: createIdStack() }],
+    [rib6, { flags: new Uint8Array(1024), list: createIdStack(), kept: createIdStack() }],
   ]);
   let recheck: (() => void) | undefined;
   let aggregates: readonly [Aggregates?, Aggregates?] = [];
@@ -158,10 +167,11 @@ export function createCore(
       exports.mark(rib, prefix, bestChanged);
       if (routes.active) routes.mark(rib, prefix);
       if (rib.head[prefix] !== -1) return;
-      if (prefix >= waiting.flags.length) waiting.flags = growUint8(waiting.flags, rib.head.length);
+      if (prefix >= waiting.flags.length)
+        waiting.flags = growUint8(waiting.flags, capacityFor(waiting.flags.length, rib.prefixes.size));
       if (waiting.flags[prefix] === 1) return;
       waiting.flags[prefix] = 1;
-      waiting.list.push(prefix);
+      pushId(waiting.list, prefix);
     };
   }
 
@@ -171,22 +181,21 @@ export function createCore(
     let left = 0;
     for (const [rib, waiting] of idle) {
       const needed = exports.needed(rib);
-      for (let budget = COLLECT_SLICE; budget > 0 && waiting.list.length > 0; budget--) {
-        const prefix = waiting.list.pop()!;
+      for (let budget = COLLECT_SLICE; budget > 0 && waiting.list.count > 0; budget--) {
+        const prefix = popId(waiting.list);
         if (rib.head[prefix] === -1 && (needed(prefix) || (routes.active && routes.needs(rib, prefix)))) {
-          waiting.kept.push(prefix);
+          pushId(waiting.kept, prefix);
           continue;
         }
         waiting.flags[prefix] = 0;
         if (rib.head[prefix] === -1) forgetPrefix(rib, prefix);
       }
-      if (waiting.list.length > 0) {
+      if (waiting.list.count > 0) {
         more = true;
         continue;
       }
-      waiting.list = waiting.kept;
-      waiting.kept = [];
-      left += waiting.list.length;
+      [waiting.list, waiting.kept] = [waiting.kept, waiting.list];
+      left += waiting.list.count;
     }
     if (!more && left > 0) collectLater(1000);
     return more;
@@ -202,7 +211,7 @@ export function createCore(
   /** Whether to leave prefixes to be freed when there is less to do: whoever withdraws much is told on first. */
   const postpone = (): boolean => {
     let count = 0;
-    for (const { list } of idle.values()) count += list.length;
+    for (const { list } of idle.values()) count += list.count;
     if (spent === 0 || count === 0 || count > COLLECT_LIMIT) return false;
     collectLater(20);
     return true;
@@ -222,17 +231,29 @@ export function createCore(
     }
   };
 
+  /** Says whether so many milliseconds have passed since it was made. */
+  const within = (ms: number): (() => boolean) => {
+    const end = clock.now() + ms;
+    return () => clock.now() >= end;
+  };
+
   const turn = (): void => {
     scheduled = false;
     let more = false;
-    for (const sweep of sweeps) runSweep(sweep, SWEEP_SLICE);
+    let late = within(SWEEP_MS);
+    for (let round = 0; round < SWEEP_ROUNDS && sweeps.some(({ over }) => !over) && !late(); round++)
+      for (const sweep of sweeps) runSweep(sweep, SWEEP_SLICE);
     for (let index = sweeps.length - 1; index >= 0; index--) if (sweeps[index]!.over) sweeps.splice(index, 1);
     if (sweeps.length > 0) more = true;
     for (const one of aggregates) one?.work();
     if (!core.deferring) {
-      if (exports.work()) more = true;
+      if (exports.work(within(EXPORT_MS))) more = true;
       routes.publish();
-      if (!more && !postpone() && collect()) more = true;
+      if (!more && !postpone()) {
+        late = within(COLLECT_MS);
+        more = true;
+        for (let round = 0; more && round < COLLECT_ROUNDS && !late(); round++) more = collect();
+      }
     }
     spent = 0;
     for (const source of paused) source.resume();
@@ -271,7 +292,7 @@ export function createCore(
     spend(ms, source) {
       spent += ms;
       schedule();
-      if (spent < INPUT_SLICE_MS) return;
+      if (spent < INPUT_MS) return;
       source.pause();
       paused.add(source);
     },

@@ -36,15 +36,16 @@ export interface Exports {
   ): void;
   /** Queues a prefix; `bestChanged` false: only for peers that take several paths. */
   mark(rib: Rib, prefix: number, bestChanged: boolean): void;
-  /** Encodes and sends what is queued, in slices; returns whether there is more to do now. */
-  work(): boolean;
+  /** Encodes and sends what is queued, in slices until it is late; returns whether there is more to do now. */
+  work(late: () => boolean): boolean;
   /** Whether a prefix may not be forgotten yet. */
   needed(rib: Rib): (prefix: number) => boolean;
   readonly groups: Iterable<ExportGroup>;
 }
 
-/** Prefixes that one group handles in one turn. */
-const SLICE = 8192;
+/** Prefixes that one group handles at a time, and so often at most in one turn. */
+const SLICE = 2048;
+const ROUNDS = 16;
 
 function keyOf(spec: GroupSpec): string {
   const { settings } = spec;
@@ -64,6 +65,7 @@ function keyOf(spec: GroupSpec): string {
 export function createExports(): Exports {
   const groups = new Map<string, ExportGroup>();
   const several = new Set<ExportGroup>();
+  let next = 0;
   let list4: readonly ExportGroup[] = [];
   let list6: readonly ExportGroup[] = [];
   const refill = (): void => {
@@ -132,11 +134,18 @@ export function createExports(): Exports {
       const list = rib.family === 4 ? list4 : list6;
       for (let index = 0; index < list.length; index++) list[index]!.mark(prefix);
     },
-    work() {
-      let more = false;
-      for (const group of groups.values()) {
-        if (group.flush(SLICE)) more = true;
-        if (group.resync(SLICE * 2)) more = true;
+    work(late) {
+      const all = [...groups.values()];
+      let more = true;
+      for (let round = 0; more && round < ROUNDS; round++) {
+        more = false;
+        for (let count = 0; count < all.length; count++) {
+          // Whose turn it was when it became late begins the next.
+          const group = all[next++ % all.length]!;
+          if (group.flush(SLICE)) more = true;
+          if (group.resync(SLICE)) more = true;
+          if (late()) return more || count + 1 < all.length;
+        }
       }
       return more;
     },

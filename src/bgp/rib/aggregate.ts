@@ -9,8 +9,8 @@ import type { Advertisement } from '../../net/values.ts';
 import type { AttributeStore } from './attribute-store.ts';
 import { nextHopBytes, release } from './attribute-store.ts';
 import { keepAttributes, originate, readAttributes } from './attributes.ts';
-import { growUint8, growInt32 } from './columns.ts';
-import { internPrefix } from './prefix-table.ts';
+import { capacityFor, growInt32, growUint8 } from './columns.ts';
+import { findPrefix, internPrefix } from './prefix-table.ts';
 import type { Rib } from './table.ts';
 import { dropRow, findRow, fitRib, putPath, settle } from './table.ts';
 
@@ -27,10 +27,12 @@ export interface AggregateOptions {
 const PATH_ID = 1;
 const ORIGINS = ['igp', 'egp', 'incomplete'] as const;
 
+type Words = readonly [number, number, number, number];
+
 interface Aggregate {
   readonly options: AggregateOptions;
   readonly prefix: Prefix;
-  readonly id: number;
+  readonly words: Words;
   /** Routes that count for it, by ORIGIN. */
   readonly members: [igp: number, egp: number, incomplete: number];
   dirty: boolean;
@@ -61,13 +63,14 @@ export function createAggregates(
     // The longest that holds a route is the one that it counts for.
     .sort((a, b) => b.prefix.length - a.prefix.length)
     .map(({ options, prefix }) => {
-      const id =
-        prefix.family === 4
-          ? internPrefix(prefixes, prefix.value, 0, 0, 0, prefix.length)
-          : internPrefix(prefixes, ...prefix.words, prefix.length);
-      fitRib(rib);
-      return { options, prefix, id, members: [0, 0, 0], dirty: false, origin: -1 };
+      const words: Words = prefix.family === 4 ? [prefix.value, 0, 0, 0] : prefix.words;
+      return { options, prefix, words, members: [0, 0, 0], dirty: false, origin: -1 };
     });
+  /** Row of an aggregate's path; -1 none. Ids are looked up each time: a prefix that nobody has a path to is forgotten. */
+  const rowOf = ({ words, prefix }: Aggregate): number => {
+    const id = findPrefix(prefixes, ...words, prefix.length);
+    return id < 0 ? -1 : findRow(rib, 0, id, PATH_ID);
+  };
   /** By prefix: 0 counts for none, else 1 + three times the aggregate + ORIGIN. */
   let countsFor: Int32Array = new Int32Array(rib.head.length);
   let suppressed: Uint8Array = new Uint8Array(rib.head.length);
@@ -86,8 +89,9 @@ export function createAggregates(
 
   const note = (prefix: number): void => {
     if (prefix >= countsFor.length) {
-      countsFor = growInt32(countsFor, rib.head.length, 0);
-      rib.suppressed = suppressed = growUint8(suppressed, rib.head.length);
+      const n = capacityFor(countsFor.length, prefixes.size);
+      countsFor = growInt32(countsFor, n, 0);
+      rib.suppressed = suppressed = growUint8(suppressed, n);
     }
     const best = rib.best[prefix]!;
     const before = countsFor[prefix]!;
@@ -120,12 +124,14 @@ export function createAggregates(
         if (origin === one.origin) continue;
         one.origin = origin;
         if (origin < 0) {
-          const row = findRow(rib, 0, one.id, PATH_ID);
+          const row = rowOf(one);
           if (row >= 0) dropRow(rib, row);
           continue;
         }
         const attr = attributesOf(store, rib, one.options, origin, { asn, routerId });
-        putPath(rib, 0, one.id, PATH_ID, attr, attr);
+        const id = internPrefix(prefixes, ...one.words, one.prefix.length);
+        fitRib(rib);
+        putPath(rib, 0, id, PATH_ID, attr, attr);
         release(store, attr);
       }
     }
@@ -146,8 +152,8 @@ export function createAggregates(
     work,
     close() {
       rib.suppressed = undefined;
-      for (const { id } of made) {
-        const row = findRow(rib, 0, id, PATH_ID);
+      for (const one of made) {
+        const row = rowOf(one);
         if (row >= 0) dropRow(rib, row);
       }
       retell();

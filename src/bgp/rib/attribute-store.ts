@@ -4,7 +4,8 @@
  * copy. Columns hold what the decision process compares; the rest is decoded when somebody asks. Sets are counted and leave with
  * their last user; the arena that holds the bytes is compacted when half of it is waste.
  */
-import { capacityFor, growInt32, growUint16, growUint32, growUint8 } from './columns.ts';
+import type { IdStack } from './columns.ts';
+import { capacityFor, createIdStack, growInt32, growUint16, growUint32, growUint8, popId, pushId } from './columns.ts';
 import type { PeerKind, Scan, ScanContext } from './attribute-scan.ts';
 import { createScan, scanAttributes } from './attribute-scan.ts';
 
@@ -56,7 +57,7 @@ export interface AttributeStore {
   generation: Uint32Array;
   size: number;
   live: number;
-  free: number[];
+  readonly free: IdStack;
   slots: Int32Array;
   mask: number;
   /** Interned next hops: 4, 16 or 32 bytes as latin1 text, with users. */
@@ -96,7 +97,7 @@ export function createAttributeStore(context: AttributeStore['context']): Attrib
     generation: new Uint32Array(n),
     size: 0,
     live: 0,
-    free: [],
+    free: createIdStack(),
     slots: new Int32Array(4096),
     mask: 4095,
     nextHops: [],
@@ -258,7 +259,8 @@ export function internBlock(
     return id;
   }
   const length = end - offset;
-  id = store.free.pop() ?? store.size++;
+  const free = popId(store.free);
+  id = free >= 0 ? free : store.size++;
   if (id >= store.hash.length) grow(store, id + 1);
   const place = reserve(store, length);
   const chunk = store.chunks[place >>> CHUNK_BITS]!;
@@ -326,7 +328,7 @@ export function release(store: AttributeStore, id: number): void {
   store.liveBytes -= store.length[id]!;
   store.length[id] = 0;
   store.live--;
-  store.free.push(id);
+  pushId(store.free, id);
   const used = (store.chunks.length - 1) * CHUNK_SIZE + store.tail;
   if (used > 4 * CHUNK_SIZE && store.liveBytes * 2 < used) compact(store);
 }

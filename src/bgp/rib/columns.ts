@@ -5,6 +5,14 @@
  * Stands under every table of the RIB.
  */
 
+/**
+ * First capacity of a column. Columns that are filled together begin with different phases (0 to 11) and grow each by itself, so that they
+ * do so at different moments: a table of a million rows never stops to copy them all at once.
+ */
+export function startOf(phase: number): number {
+  return Math.ceil(1024 * 1.5 ** (phase / 12));
+}
+
 /** Next capacity that holds `need` cells. */
 export function capacityFor(current: number, need: number): number {
   let capacity = current < 1024 ? 1024 : current;
@@ -39,4 +47,27 @@ export function growUint8(column: Uint8Array, capacity: number): Uint8Array {
   const next = new Uint8Array(capacity);
   next.set(column);
   return next;
+}
+
+/** Ids put aside, last in first out. */
+export interface IdStack {
+  cells: Int32Array;
+  count: number;
+}
+
+/** An empty {@link IdStack}. */
+export function createIdStack(): IdStack {
+  return { cells: new Int32Array(64), count: 0 };
+}
+
+/** Puts an id aside. */
+export function pushId(stack: IdStack, id: number): void {
+  if (stack.count === stack.cells.length)
+    stack.cells = growInt32(stack.cells, capacityFor(stack.cells.length, stack.count + 1), 0);
+  stack.cells[stack.count++] = id;
+}
+
+/** Takes the last id back; -1 none. */
+export function popId(stack: IdStack): number {
+  return stack.count === 0 ? -1 : stack.cells[--stack.count]!;
 }

@@ -8,7 +8,7 @@
 import type { ExportGroup, ExportGroupOptions, Member } from './group-types.ts';
 import { addChange, batchSize, beginBatch, sendBatch } from './batch.ts';
 import { release, retain } from './attribute-store.ts';
-import { growInt32, growUint16, growUint32, growUint8 } from './columns.ts';
+import { capacityFor, growInt32, growUint16, growUint32, growUint8, startOf } from './columns.ts';
 import { createOutgoing } from './outgoing.ts';
 
 const HIGH_WATER = 1024 * 1024;
@@ -39,22 +39,24 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
   const { rib, settings } = options;
   const { store, prefixes } = rib;
   const highWater = options.highWater ?? HIGH_WATER;
-  let sent: Int32Array = seed?.sent ?? new Int32Array(rib.head.length).fill(-1);
-  let source: Uint16Array = seed?.source ?? new Uint16Array(rib.head.length);
+  const size = prefixes.size;
+  let sent: Int32Array = seed?.sent ?? new Int32Array(startOf(8) + size).fill(-1);
+  let source: Uint16Array = seed?.source ?? new Uint16Array(startOf(10) + size);
   let queue: Int32Array = new Int32Array(1024);
   let queueHead = 0;
   let queueTail = 0;
-  let queuedFlag: Uint8Array = new Uint8Array(sent.length);
+  let queuedFlag: Uint8Array = new Uint8Array(startOf(2) + size);
   const outgoing = createOutgoing(options);
   const seats: Seat[] = [...(seed?.seats ?? [])];
 
   const fit = (): void => {
-    const n = rib.head.length;
-    if (sent.length >= n) return;
-    sent = growInt32(sent, n, -1);
-    source = growUint16(source, n);
-    queuedFlag = growUint8(queuedFlag, n);
-    for (const seat of seats) if (seat.missed !== undefined) seat.missed = growUint32(seat.missed, (n >>> 5) + 1);
+    const need = prefixes.size;
+    if (source.length < need) source = growUint16(source, capacityFor(source.length, need));
+    if (queuedFlag.length < need) queuedFlag = growUint8(queuedFlag, capacityFor(queuedFlag.length, need));
+    if (sent.length >= need) return;
+    sent = growInt32(sent, capacityFor(sent.length, need), -1);
+    const words = (sent.length >>> 5) + 1;
+    for (const seat of seats) if (seat.missed !== undefined) seat.missed = growUint32(seat.missed, words);
   };
 
   const mark = (prefix: number): void => {

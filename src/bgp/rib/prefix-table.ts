@@ -6,7 +6,8 @@
  * Stands at the bottom of the RIB; knows nothing of routes.
  */
 import type { Family } from '../../net/values.ts';
-import { capacityFor, growInt32, growUint32, growUint8 } from './columns.ts';
+import type { IdStack } from './columns.ts';
+import { capacityFor, createIdStack, growUint32, growUint8, popId, pushId, startOf } from './columns.ts';
 
 /** All prefixes of one family that the RIB has a use for. Read-only to all but this file. */
 export interface PrefixTable {
@@ -25,8 +26,13 @@ export interface PrefixTable {
   /** Slots in use, a segment. */
   readonly used: Int32Array;
   /** Ids to be given out again. */
-  free: number[];
+  readonly free: IdStack;
+  /** Id that was asked for last. */
+  last: number;
 }
+
+/** Length of a prefix whose id is free: equal to nothing. */
+const FREE = 255;
 
 const SEGMENT_BITS = 6;
 const SEGMENTS = 1 << SEGMENT_BITS;
@@ -43,13 +49,14 @@ export function createPrefixTable(family: Family): PrefixTable {
   return {
     family,
     words,
-    bits: new Uint32Array(1024 * words),
-    lengths: new Uint8Array(1024),
+    bits: new Uint32Array(startOf(2) * words),
+    lengths: new Uint8Array(startOf(4)),
     size: 0,
     live: 0,
     segments: Array.from({ length: SEGMENTS }, () => new Int32Array(32)),
     used: new Int32Array(SEGMENTS),
-    free: [],
+    free: createIdStack(),
+    last: 0,
   };
 }
 
@@ -80,15 +87,28 @@ function equals(table: PrefixTable, id: number, a: number, b: number, c: number,
   return bits[at] === a && bits[at + 1] === b && bits[at + 2] === c && bits[at + 3] === d;
 }
 
+/**
+ * The neighbour of the id asked for last, when that is it; -1 otherwise. Whoever tells many prefixes mostly tells them in the order in
+ * which it told them before, and ids lie in that order: two comparisons in memory at hand instead of a slot and its entry far away.
+ */
+function neighbour(table: PrefixTable, a: number, b: number, c: number, d: number, length: number): number {
+  const { last } = table;
+  if (last + 1 < table.size && equals(table, last + 1, a, b, c, d, length)) return (table.last = last + 1);
+  if (last > 0 && equals(table, last - 1, a, b, c, d, length)) return (table.last = last - 1);
+  return -1;
+}
+
 /** Id of a prefix (words unsigned, host bits zero, `b c d` zero for IPv4); -1 when the table lacks it. */
 export function findPrefix(table: PrefixTable, a: number, b: number, c: number, d: number, length: number): number {
+  const near = neighbour(table, a, b, c, d, length);
+  if (near >= 0) return near;
   const hash = hashOf(a, b, c, d, length);
   const slots = table.segments[hash >>> SEGMENT_SHIFT]!;
   const mask = slots.length - 1;
   for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
     const id = slots[slot]! - 1;
     if (id < 0) return -1;
-    if (equals(table, id, a, b, c, d, length)) return id;
+    if (equals(table, id, a, b, c, d, length)) return (table.last = id);
   }
 }
 
@@ -108,6 +128,8 @@ function grow(table: PrefixTable, segment: number): void {
 
 /** Id of a prefix, taken into the table when new. */
 export function internPrefix(table: PrefixTable, a: number, b: number, c: number, d: number, length: number): number {
+  const near = neighbour(table, a, b, c, d, length);
+  if (near >= 0) return near;
   const hash = hashOf(a, b, c, d, length);
   const segment = hash >>> SEGMENT_SHIFT;
   const slots = table.segments[segment]!;
@@ -116,14 +138,13 @@ export function internPrefix(table: PrefixTable, a: number, b: number, c: number
   for (; ; slot = (slot + 1) & mask) {
     const known = slots[slot]! - 1;
     if (known < 0) break;
-    if (equals(table, known, a, b, c, d, length)) return known;
+    if (equals(table, known, a, b, c, d, length)) return (table.last = known);
   }
-  const id = table.free.pop() ?? table.size++;
-  if (id >= table.lengths.length) {
-    const capacity = capacityFor(table.lengths.length, id + 1);
-    table.lengths = growUint8(table.lengths, capacity);
-    table.bits = growUint32(table.bits, capacity * table.words);
-  }
+  const free = popId(table.free);
+  const id = free >= 0 ? free : table.size++;
+  if (id >= table.lengths.length) table.lengths = growUint8(table.lengths, capacityFor(table.lengths.length, id + 1));
+  const cells = (id + 1) * table.words;
+  if (cells > table.bits.length) table.bits = growUint32(table.bits, capacityFor(table.bits.length, cells));
   table.lengths[id] = length;
   if (table.words === 1) table.bits[id] = a;
   else {
@@ -134,6 +155,7 @@ export function internPrefix(table: PrefixTable, a: number, b: number, c: number
     table.bits[at + 3] = d;
   }
   slots[slot] = id + 1;
+  table.last = id;
   table.live++;
   if (++table.used[segment]! > limitOf(segment, slots.length)) grow(table, segment);
   return id;
@@ -156,17 +178,8 @@ export function removePrefix(table: PrefixTable, id: number): void {
     }
   }
   slots[hole] = 0;
-  table.free.push(id);
+  table.lengths[id] = FREE;
+  pushId(table.free, id);
   table.live--;
   table.used[segment]!--;
-}
-
-/** Capacity that a column indexed by prefix id needs now. */
-export function prefixCapacity(table: PrefixTable): number {
-  return table.lengths.length;
-}
-
-/** Growth of a column indexed by prefix id to the table's capacity. */
-export function fitInt32(column: Int32Array, table: PrefixTable, fill: number): Int32Array {
-  return column.length >= table.lengths.length ? column : growInt32(column, table.lengths.length, fill);
 }

@@ -7,10 +7,10 @@
 import type { Family } from '../../net/values.ts';
 import type { AttributeStore } from './attribute-store.ts';
 import { release, retain } from './attribute-store.ts';
-import { capacityFor, growInt32, growUint16, growUint32, growUint8 } from './columns.ts';
+import { capacityFor, growInt32, growUint16, growUint32, growUint8, startOf } from './columns.ts';
 import { decide } from './decision.ts';
 import type { PrefixTable } from './prefix-table.ts';
-import { createPrefixTable, fitInt32, removePrefix } from './prefix-table.ts';
+import { createPrefixTable, removePrefix } from './prefix-table.ts';
 
 /** Relation to whoever a path came from. */
 export type SourceKind = 'local' | 'ebgp' | 'ibgp' | 'ibgp-client' | 'confed';
@@ -68,20 +68,19 @@ export interface Rib {
 
 /** An empty RIB. */
 export function createRib(family: Family, store: AttributeStore, peers: (RibPeer | undefined)[]): Rib {
-  const n = 1024;
   return {
     family,
     prefixes: createPrefixTable(family),
     store,
     peers,
-    head: new Int32Array(n).fill(-1),
-    best: new Int32Array(n).fill(-1),
-    rowPrefix: new Int32Array(n).fill(-1),
-    rowPeer: new Uint16Array(n),
-    rowIn: new Int32Array(n),
-    rowAttr: new Int32Array(n),
-    rowNext: new Int32Array(n),
-    rowFlags: new Uint8Array(n),
+    head: new Int32Array(startOf(1)).fill(-1),
+    best: new Int32Array(startOf(3)).fill(-1),
+    rowPrefix: new Int32Array(startOf(0)).fill(-1),
+    rowPeer: new Uint16Array(startOf(5)),
+    rowIn: new Int32Array(startOf(7)),
+    rowAttr: new Int32Array(startOf(9)),
+    rowNext: new Int32Array(startOf(11)),
+    rowFlags: new Uint8Array(startOf(6)),
     rowPathId: undefined,
     rows: 0,
     freeRow: -1,
@@ -97,9 +96,9 @@ export function createRib(family: Family, store: AttributeStore, peers: (RibPeer
 
 /** Fits the columns indexed by prefix after prefixes were interned. */
 export function fitRib(rib: Rib): void {
-  if (rib.head.length >= rib.prefixes.lengths.length) return;
-  rib.head = fitInt32(rib.head, rib.prefixes, -1);
-  rib.best = fitInt32(rib.best, rib.prefixes, -1);
+  const need = rib.prefixes.size;
+  if (rib.head.length < need) rib.head = growInt32(rib.head, capacityFor(rib.head.length, need), -1);
+  if (rib.best.length < need) rib.best = growInt32(rib.best, capacityFor(rib.best.length, need), -1);
 }
 
 function newRow(rib: Rib): number {
@@ -109,16 +108,17 @@ function newRow(rib: Rib): number {
     return free;
   }
   const row = rib.rows++;
-  if (row >= rib.rowPrefix.length) {
-    const n = capacityFor(rib.rowPrefix.length, row + 1);
-    rib.rowPrefix = growInt32(rib.rowPrefix, n, -1);
-    rib.rowPeer = growUint16(rib.rowPeer, n);
-    rib.rowIn = growInt32(rib.rowIn, n, 0);
-    rib.rowAttr = growInt32(rib.rowAttr, n, 0);
-    rib.rowNext = growInt32(rib.rowNext, n, 0);
-    rib.rowFlags = growUint8(rib.rowFlags, n);
-    if (rib.rowPathId !== undefined) rib.rowPathId = growUint32(rib.rowPathId, n);
-  }
+  const need = row + 1;
+  if (need > rib.rowPrefix.length)
+    rib.rowPrefix = growInt32(rib.rowPrefix, capacityFor(rib.rowPrefix.length, need), -1);
+  if (need > rib.rowPeer.length) rib.rowPeer = growUint16(rib.rowPeer, capacityFor(rib.rowPeer.length, need));
+  if (need > rib.rowIn.length) rib.rowIn = growInt32(rib.rowIn, capacityFor(rib.rowIn.length, need), 0);
+  if (need > rib.rowAttr.length) rib.rowAttr = growInt32(rib.rowAttr, capacityFor(rib.rowAttr.length, need), 0);
+  if (need > rib.rowNext.length) rib.rowNext = growInt32(rib.rowNext, capacityFor(rib.rowNext.length, need), 0);
+  if (need > rib.rowFlags.length) rib.rowFlags = growUint8(rib.rowFlags, capacityFor(rib.rowFlags.length, need));
+  const pathIds = rib.rowPathId;
+  if (pathIds !== undefined && need > pathIds.length)
+    rib.rowPathId = growUint32(pathIds, capacityFor(pathIds.length, need));
   return row;
 }
 

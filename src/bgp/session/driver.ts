@@ -20,6 +20,9 @@ import {
   endOf,
   explained,
   outgoingNotification,
+  pauseLink,
+  readLink,
+  resumeLink,
   setLinkTimer,
   watchSending,
 } from './link.ts';
@@ -64,19 +67,20 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
     link.connection.write(bytes);
   };
 
+  const read = (link: Link, slice: Uint8Array): void => {
+    const began = clock.now();
+    const fault = link.framer.push(slice, (chunk, offset, length, type) => receive(link, chunk, offset, length, type));
+    if (fault !== undefined && !link.closed)
+      feed({ type: 'error', side: link.side, notification: fault.notification, reason: fault.reason });
+    handlers.onRead(clock.now() - began);
+  };
+
   const adopt = (side: Side, connection: Connection): void => {
     const link = createLink(side, connection, clock.now());
     links[side] = link;
     connection.start({
       onData: (bytes) => {
-        if (links[side] !== link || link.closed) return;
-        const began = clock.now();
-        const fault = link.framer.push(bytes, (chunk, offset, length, type) =>
-          receive(link, chunk, offset, length, type),
-        );
-        if (fault !== undefined && !link.closed)
-          feed({ type: 'error', side, notification: fault.notification, reason: fault.reason });
-        handlers.onRead(clock.now() - began);
+        if (links[side] === link && !link.closed) readLink(link, bytes, (slice) => read(link, slice));
       },
       onDrain: () => {
         if (link.closed) return;
@@ -85,8 +89,11 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
         if (state[side] === 'established') handlers.onDrain();
       },
       onClose: (reason) => {
-        if (link.closed) return;
-        feed({ type: 'closed', side, reason });
+        // What came before the end counts.
+        const rest = link.unread;
+        link.unread = undefined;
+        if (rest !== undefined && !link.closed) read(link, rest);
+        if (!link.closed) feed({ type: 'closed', side, reason });
       },
     });
   };
@@ -333,7 +340,13 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
       if (link !== undefined) send(link, bytes);
     },
     backlog: () => established()?.connection.backlog() ?? 0,
-    pause: () => established()?.connection.pause(),
-    resume: () => established()?.connection.resume(),
+    pause() {
+      const link = established();
+      if (link !== undefined) pauseLink(link);
+    },
+    resume() {
+      const link = established();
+      if (link !== undefined) resumeLink(context, link, (slice) => read(link, slice));
+    },
   };
 }

@@ -27,6 +27,10 @@ export interface Link {
   receivedOpen: Uint8Array;
   said: { notification: Notification; direction: 'sent' | 'received' } | undefined;
   closed: boolean;
+  /** Reading waits; what of the chunk at hand was not read yet, and whether it is about to be. */
+  paused: boolean;
+  unread: Uint8Array | undefined;
+  resuming: boolean;
   /** When the backlog was last seen to shrink or to be empty, and how long it was then. */
   progressAt: number;
   progressBacklog: number;
@@ -56,6 +60,9 @@ export function createLink(side: Side, connection: Connection, now: number): Lin
     receivedOpen: NOTHING,
     said: undefined,
     closed: false,
+    paused: false,
+    unread: undefined,
+    resuming: false,
     progressAt: now,
     progressBacklog: 0,
   };
@@ -99,6 +106,52 @@ export function setLinkTimer(context: LinkContext, link: Link, timer: Connection
         clock.after(ms, () => feed({ type: 'connection-timer', timer, side })),
       );
   }
+}
+
+/** Octets read at a time: whoever counts the time spent can stop after each. */
+const READ_SLICE = 16 * 1024;
+
+/** Reads a chunk in slices; the rest waits as soon as the link is paused. */
+export function readLink(link: Link, bytes: Uint8Array, read: (slice: Uint8Array) => void): void {
+  if (link.unread !== undefined) {
+    const joined = new Uint8Array(link.unread.length + bytes.length);
+    joined.set(link.unread);
+    joined.set(bytes, link.unread.length);
+    link.unread = joined;
+    return;
+  }
+  for (let at = 0; at < bytes.length && !link.closed; at += READ_SLICE) {
+    if (link.paused) {
+      link.unread = bytes.slice(at);
+      return;
+    }
+    read(bytes.subarray(at, at + READ_SLICE));
+  }
+}
+
+/** Stops reading. */
+export function pauseLink(link: Link): void {
+  link.paused = true;
+  link.connection.pause();
+}
+
+/** Goes on reading: first what waits, in a turn of its own, then what comes. */
+export function resumeLink({ clock }: LinkContext, link: Link, read: (slice: Uint8Array) => void): void {
+  link.paused = false;
+  if (link.unread === undefined) {
+    link.connection.resume();
+    return;
+  }
+  if (link.resuming) return;
+  link.resuming = true;
+  clock.soon(() => {
+    link.resuming = false;
+    const rest = link.unread;
+    if (link.paused || link.closed || rest === undefined) return;
+    link.unread = undefined;
+    readLink(link, rest, read);
+    if (!link.paused && !link.closed) link.connection.resume();
+  });
 }
 
 /** RFC 9687: a peer that takes nothing for this long is gone, whatever it sends. Returns how to stop watching. */
