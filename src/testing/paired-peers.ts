@@ -147,8 +147,14 @@ export function createMemoryNetwork(options: MemoryNetworkOptions = {}): MemoryN
       end() {
         if (own.closed) return;
         own.closed = true;
-        // What was written before still arrives.
-        schedule(Math.max(0, own.lastArrival - now), () => close(link, 'connection closed by the peer'));
+        // What was written before still arrives, and is read before the end.
+        const finish = (): void => {
+          if (!links.has(link)) return;
+          const waits = other.held.length > 0 || other.paused || blocked(own.address, other.address);
+          if (!other.closed && waits) schedule(100, finish);
+          else close(link, 'connection closed by the peer');
+        };
+        schedule(Math.max(0, own.lastArrival - now), finish);
       },
       destroy() {
         if (own.closed) return;
