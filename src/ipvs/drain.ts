@@ -38,14 +38,14 @@ export interface Drain {
   close(): void;
 }
 
-/** The command that deletes what conntrack remembers of one server of one UDP service. */
-export function conntrackDelete(vs: VirtualServerItem, server: RealServer): Command | undefined {
+/** The command that deletes what conntrack remembers of a UDP service: of one of its servers, or of all when it went as a whole. */
+export function conntrackDelete(vs: VirtualServerItem, server?: RealServer): Command | undefined {
   const { protocol, address, port } = vs.serves ?? vs;
   if (protocol !== 'UDP' || address === undefined || port === undefined || vs.forward !== 'masq') return undefined;
   const family = vs.family === 6 ? 'ipv6' : 'ipv4';
-  const original = ['--orig-dst', address, '--orig-port-dst', String(port)];
-  const args = ['-D', '-f', family, '-p', 'udp', ...original, '--reply-src', server.address];
-  return { file: 'conntrack', args: [...args, '--reply-port-src', String(server.port)], okExitCodes: [1] };
+  const args = ['-D', '-f', family, '-p', 'udp', '--orig-dst', address, '--orig-port-dst', String(port)];
+  if (server !== undefined) args.push('--reply-src', server.address, '--reply-port-src', String(server.port));
+  return { file: 'conntrack', args, okExitCodes: [1] };
 }
 
 const PREFIX = 'drain/';
@@ -136,15 +136,18 @@ export function createDrain(options: DrainOptions): Drain {
     },
     async after(steps) {
       const ended: string[] = [];
+      // Best effort: a conntrack entry left behind ends by itself, the real server is gone either way.
+      const cut = async (command: Command | undefined): Promise<void> => {
+        if (command !== undefined) await runner.run(command).catch(() => undefined);
+      };
       for (const step of steps) {
+        if (step.kind === 'remove' && step.item.type === 'vs') await cut(conntrackDelete(step.item));
         if (step.kind !== 'server' || step.action === 'drain') continue;
         const desired = options.state().desired?.items.get(step.vs.key);
         const name = drainKey(step.vs.key, step.server);
         const returned = desired?.type === 'vs' && desired.servers.some((one) => drainKey(step.vs.key, one) === name);
         if (step.action === 'del' || returned) ended.push(name);
-        const command = step.action === 'del' ? conntrackDelete(step.vs, step.server) : undefined;
-        // Best effort: a conntrack entry left behind ends by itself, the real server is gone either way.
-        if (command !== undefined) await runner.run(command).catch(() => undefined);
+        if (step.action === 'del') await cut(conntrackDelete(step.vs, step.server));
       }
       await forget(ended);
     },

@@ -67,3 +67,41 @@ test('a drain that ends between plan and apply: the endpoint that returned is ad
     'ipvsadm -a -t 10.96.0.1:80 -r 10.0.0.1:8080 -m -w 1',
   ]);
 });
+
+test('UDP: conntrack forgets the server that went, and a service that went as a whole; TCP is left alone', async () => {
+  const ran: string[] = [];
+  let listed = '';
+  const runner: Runner = {
+    run({ file, args }) {
+      if (file === 'conntrack') ran.push(args.join(' '));
+      let stdout = '';
+      if (file === 'ipvsadm' && args[0] === '-Ln') stdout = listed;
+      if (file === 'ipset') {
+        stdout = 'add kube-router-svip-prt 10.96.0.1,udp:53\nadd kube-router-svip-prt 10.96.0.1,tcp:80\n';
+        stdout += 'add inet6:kube-router-svip-prt fd00::1,udp:53\n';
+      }
+      return Promise.resolve({ exitCode: 0, stdout, stderr: '', durationMs: 0 });
+    },
+  };
+  listed = `UDP  10.96.0.1:53 rr
+  -> 10.0.0.2:5353  Masq    1      0          0
+  -> 10.0.0.1:5353  Masq    1      0          0
+UDP  [fd00::1]:53 rr
+  -> [fd01::1]:5353  Masq    1      0          0
+TCP  10.96.0.1:80 rr
+  -> 10.0.0.1:8080  Masq    1      0          0
+`;
+  const clock: Clock = { now: () => 0, after: () => () => undefined };
+  await using target = createIpvsTarget({ runner, families: [], clock });
+  const { signal } = new AbortController();
+  const observed = await target.observe(signal);
+  const dns = observed.items.get('vs/udp/10.96.0.1:53');
+  if (dns?.type !== 'vs') throw new Error('not read');
+  const left = { ...dns, servers: dns.servers.slice(1) };
+  const items = new Map<string, IpvsItem>([[dns.key, left]]);
+  await target.apply(target.plan({ items, graceMs: () => 0, drain: true }, observed, { prune: true }), signal);
+  expect(ran.sort()).toEqual([
+    '-D -f ipv4 -p udp --orig-dst 10.96.0.1 --orig-port-dst 53 --reply-src 10.0.0.1 --reply-port-src 5353',
+    '-D -f ipv6 -p udp --orig-dst fd00::1 --orig-port-dst 53',
+  ]);
+});

@@ -106,6 +106,13 @@ function unique(items: readonly IpvsItem[]): readonly IpvsItem[] {
   });
 }
 
+const NONE: readonly never[] = [];
+
+/** The list at its own length: one that grew holds room for more, in every Service for as long as it is there. */
+function trimmed<T>(list: readonly T[]): readonly T[] {
+  return list.length === 0 ? NONE : list.slice();
+}
+
 /** Compiles one Service. */
 export function compileService(
   service: ServiceObject,
@@ -147,10 +154,10 @@ export function compileService(
     }
   }
   return {
-    items: unique(builder.items),
-    issues,
-    places: builder.places,
-    marks: builder.marks,
+    items: trimmed(unique(builder.items)),
+    issues: trimmed(issues),
+    places: trimmed(builder.places),
+    marks: trimmed(builder.marks),
     ...(builder.dsr.length === 0 ? {} : { dsr: builder.dsr }),
     ...(builder.tunnelled.length === 0 ? {} : { tunnelled: builder.tunnelled }),
     ...(service.healthCheckNodePort === 0 ? {} : { health: healthOf(service, slices, node.name) }),
