@@ -75,6 +75,14 @@ n1 iptables-save -t mangle | grep -o 'set-mss.*' > $UML_DIR/out/mss
 keep all agent run --once --manifests=$UML_DIR/one.yaml --trust-netns-annotation --nodeport-bindon-all-ip
 keep none agent run --once --manifests=$UML_DIR/none.yaml --trust-netns-annotation
 keep back agent run --once --manifests=$UML_DIR/one.yaml --trust-netns-annotation
+keep moved agent run --once --manifests=$UML_DIR/moved.yaml
+keep still agent run --once --manifests=$UML_DIR/moved.yaml
+agent run --manifests=$UML_DIR/moved.yaml > $UML_DIR/out/running 2>&1 &
+running=$!
+for i in $(seq 120); do n1 ipvsadm -Sn | grep -q 10.1.1.5 || break; sleep 1; done
+n1 ipvsadm -Sn > $UML_DIR/out/drained
+kill $(pgrep -P $running) $running 2>/dev/null; wait $running
+n1 ipvsadm -Sn > $UML_DIR/out/stopped
 keep cleanup agent cleanup
 exit 0
 `;
@@ -92,6 +100,8 @@ describe('the service proxy of the built agent', () => {
       files: {
         'one.yaml': one,
         'two.yaml': cluster([endpoint('web', '10.1.1.5'), endpoint('lost', '10.1.1.6')]),
+        // Its pod went; another one elsewhere came.
+        'moved.yaml': cluster(['{ addresses: [10.1.2.7], conditions: { ready: true }, nodeName: node2 }']),
         // The Service is gone, its pods are not.
         'none.yaml': one.slice(0, one.indexOf('---\napiVersion: v1\nkind: Service')),
       },
@@ -139,6 +149,25 @@ describe('the service proxy of the built agent', () => {
   test('node ports on every address of the machine, not of its VIPs', () => {
     const ports = [...out('all.ipvs').matchAll(/^-A -t (\S+):30080 /gm)].map(([, address]) => address).sort();
     expect(ports).toEqual(['10.1.1.1', '127.0.0.1', '192.168.1.11', '192.168.7.7']);
+  });
+  test('an endpoint that went drains over restarts of the process, and is taken away by the one that stays; the rest outlives it', () => {
+    const tcp = (name: string): string[] =>
+      out(name)
+        .split('\n')
+        .filter((line) => line.startsWith('-a -t'))
+        .sort();
+    const both = ['10.96.0.10:8080', '192.168.1.11:30080'].flatMap((vip) => [
+      `-a -t ${vip} -r 10.1.1.5:8080 -m -w 0`,
+      `-a -t ${vip} -r 10.1.2.7:8080 -m -w 1`,
+    ]);
+    expect(out('moved.code'), out('moved')).toBe('0\n');
+    expect(tcp('moved.ipvs')).toEqual(both);
+    expect(out('still.code'), out('still')).toBe('0\n');
+    expect(json('still').blocks).toMatchObject([{ name: 'ipvs', changes: 0, remaining: 0 }]);
+    expect(tcp('still.ipvs')).toEqual(both);
+    const one = both.filter((line) => line.endsWith('-w 1'));
+    expect(tcp('drained')).toEqual(one);
+    expect(tcp('stopped')).toEqual(one);
   });
   test('when the Service is gone the pod is as before; cleanup leaves it so as well', () => {
     expect(out('none.code'), out('none')).toBe('0\n');

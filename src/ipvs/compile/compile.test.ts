@@ -325,6 +325,44 @@ describe('the incremental compiler', () => {
     expect([...compiler.marks()]).toEqual([]);
   });
 
+  test('DSR: every pod of this node is to be prepared, also one that other zones are meant to use, and one that ends', () => {
+    const compiler = createServiceCompiler(OPTIONS);
+    const ending = { ready: false, serving: true, terminating: true };
+    compiler.update([
+      {
+        kind: 'Service',
+        key: 'shop/web',
+        object: web({
+          annotations: { 'kube-router.io/service.dsr': 'tunnel' },
+          spec: { externalIPs: ['198.51.100.5'] },
+        }),
+      },
+      {
+        kind: 'EndpointSlice',
+        key: 'shop/web-4',
+        object: slice(
+          'shop/web',
+          [
+            here('10.1.1.2', { pod: 'shop/near', hintZones: ['a'] }),
+            here('10.1.1.3', { pod: 'shop/far', hintZones: ['b'] }),
+            here('10.1.1.4', { pod: 'shop/old', ...ending }),
+            there('10.1.2.2', { pod: 'shop/other', hintZones: ['b'] }),
+          ],
+          [{ port: 80 }],
+        ),
+      },
+    ]);
+    const { state } = compiler.flush();
+    const vip = '198.51.100.5';
+    expect(compiler.dsr.get('shop/web')).toEqual([
+      { pod: 'shop/near', address: '10.1.1.2', vip, uid: '' },
+      { pod: 'shop/far', address: '10.1.1.3', vip, uid: '' },
+      { pod: 'shop/old', address: '10.1.1.4', vip, uid: '' },
+    ]);
+    const marked = [...state.items.values()].find((item) => item.type === 'vs' && item.forward === 'tunnel');
+    expect(marked?.type === 'vs' && marked.servers.map(({ address }) => address)).toEqual(['10.1.1.2']);
+  });
+
   test('malformed slices: an issue each, the rest applied', () => {
     const raw = (more: object) => ({
       ...buildEndpointSlice('shop/web', { endpoints: [{ address: '10.1.1.9' }], ports: [{ port: 8080 }] }),

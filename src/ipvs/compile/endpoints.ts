@@ -22,6 +22,8 @@ export interface Place {
 
 /** Endpoints that take traffic under each policy. */
 export interface Selection {
+  /** Every endpoint, whether it takes traffic or not. */
+  readonly all: readonly Candidate[];
   readonly cluster: readonly Candidate[];
   readonly local: readonly Candidate[];
 }
@@ -110,6 +112,7 @@ export function select(service: ServiceObject, all: readonly Candidate[], place:
     return some[0]?.endpoint.ready === true ? near(service, some, place) : some;
   };
   return {
+    all,
     get cluster() {
       return (cluster ??= everywhere());
     },

@@ -79,25 +79,36 @@ export function createBuilder(
     return true;
   };
 
-  /** Whether an endpoint can answer by itself; a local one is asked to be prepared, and is left out until it is. */
-  const fitsDsr = ({ endpoint, address, port: target }: Candidate, vip: string, port: ServicePort): boolean => {
-    if (target !== port.port) {
-      complain(fieldOf(port), `DSR keeps the port: endpoint ${hostPort(address, target)} is left out`);
-      return false;
+  const isHere = ({ endpoint }: Candidate): boolean => endpoint.nodeName === options.node.name;
+
+  /** Why an endpoint cannot answer by itself. */
+  const unfit = ({ endpoint, address, port: target }: Candidate, port: ServicePort): string | undefined => {
+    if (target !== port.port) return `DSR keeps the port: endpoint ${hostPort(address, target)} is left out`;
+    if (!context.hostNetwork(endpoint)) return undefined;
+    return `DSR needs a pod network: host-network endpoint ${address} is left out`;
+  };
+
+  /**
+   * Pods of this node are prepared whether this node sends them anything or not: another one may, by its own topology, and a pod
+   * that ends goes on with the connections that it has.
+   */
+  const askPods = (vip: string, port: ServicePort, all: readonly Candidate[]): void => {
+    for (const candidate of all) {
+      if (!isHere(candidate) || unfit(candidate, port) !== undefined) continue;
+      const { endpoint, address } = candidate;
+      const uid = context.podUid(endpoint);
+      dsr.push({ pod: endpoint.pod, address, vip, uid, ...(choices.fou ? { fou: true } : {}) });
     }
-    if (context.hostNetwork(endpoint)) {
-      complain(fieldOf(port), `DSR needs a pod network: host-network endpoint ${address} is left out`);
-      return false;
-    }
-    if (endpoint.nodeName !== options.node.name) return true;
-    const { pod } = endpoint;
-    dsr.push({ pod, address, vip, uid: context.podUid(endpoint), ...(choices.fou ? { fou: true } : {}) });
-    return options.dsrReady(pod, address, vip);
   };
 
   const addDsr = (vip: string, port: ServicePort, element: string, chosen: readonly Candidate[]): void => {
     const family = familyOf(vip);
-    const fit = chosen.filter((candidate) => fitsDsr(candidate, vip, port));
+    const fit = chosen.filter((candidate) => {
+      const reason = unfit(candidate, port);
+      if (reason !== undefined) complain(fieldOf(port), reason);
+      const { endpoint, address } = candidate;
+      return reason === undefined && (!isHere(candidate) || options.dsrReady(endpoint.pod, address, vip));
+    });
     const serves = { protocol: port.protocol, address: vip, port: port.port };
     const server = { family, forward: 'tunnel', servers: realServers(fit, weightOf, 0), serves } as const;
     if (fit.length === 0) items.push(entry(ipvsNames.refusedSet, family, element));
@@ -111,7 +122,7 @@ export function createBuilder(
   const addHairpin = (kind: Kind, family: Family, port: ServicePort, chosen: readonly Candidate[]): void => {
     if (!choices.hairpin || ((kind === 'external' || kind === 'loadbalancer') && !choices.hairpinExternal)) return;
     for (const candidate of chosen) {
-      if (candidate.endpoint.nodeName !== options.node.name) continue;
+      if (!isHere(candidate)) continue;
       const element = `${candidate.address},${port.protocol.toLowerCase()}:${candidate.port},${candidate.address}`;
       items.push(entry(ipvsNames.hairpinSet, family, element));
     }
@@ -154,6 +165,7 @@ export function createBuilder(
       if (kind === 'loadbalancer') addSources(address, element);
       items.push(entry(ipvsNames.servedSet, family, element));
       if (choices.dsr && (kind === 'external' || kind === 'loadbalancer')) {
+        askPods(address, port, selection.all);
         addDsr(address, port, element, chosen);
         return;
       }
