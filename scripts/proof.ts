@@ -102,7 +102,11 @@ const proofs: Readonly<Record<string, () => readonly Step[]>> = {
   ipvs: () => [
     tests('services, endpoints, schedulers', 'src/ipvs/**/*.test.ts'),
     tests('pods found through containerd', 'test/netns/ipvs*.test.ts'),
-    tests('packets in user-mode Linux', 'test/kernel/ipvs*.test.ts'),
+    tests('the rules in a kernel, kill -9, cleanup', 'test/kernel/ipvs-{uml,target,table,crash}.test.ts'),
+    tests('packets: who answers over each path, DSR, directors', 'test/kernel/ipvs-{packets,dsr,dsr-paths}.test.ts'),
+    // Nothing else beside what is measured.
+    tests('rolling update under load, drains', 'test/kernel/ipvs-rolling.test.ts'),
+    tests('flat to 10,000 Services (T12)', 'test/kernel/ipvs-flat.test.ts'),
     tests('the built agent', 'test/proof/ipvs*.test.ts'),
     script('speed', 'bench/run.ts', 'ipvs'),
   ],
