@@ -30,6 +30,6 @@ docs:
 proof: $(PROOFS:%=proof-%)
 
 $(PROOFS:%=proof-%):
-	@scripts/setup.sh lab peers $(if $(filter proof-agent,$@),browser image) $(if $(filter proof-sdk,$@),browser) $(if $(filter proof-routing,$@),qemu)
+	@scripts/setup.sh lab peers $(if $(filter proof-agent,$@),browser image) $(if $(filter proof-sdk,$@),browser) $(if $(filter proof-routing proof-ipvs,$@),qemu)
 	@npm run --silent build
 	@node_modules/node/bin/node scripts/proof.ts $(@:proof-%=%)

@@ -46,7 +46,10 @@ function serviceOptions(vs: VirtualServerItem): string[] {
 /** `-m` or `-i` with what the tunnel is made of, and the weight. */
 function serverOptions(vs: VirtualServerItem, server: RealServer): string[] {
   const fou = vs.forward === 'tunnel' && ((vs.mark ?? 0) & FOU_MARK) === FOU_MARK;
-  const tunnel = fou ? ['--tun-type', 'gue', '--tun-port', String(FOU_PORT), '--tun-csum'] : [];
+  // The kernel works the outer sum out from an inner one that the device is to fill in, and takes SCTP's CRC for such a sum
+  // (lco_csum). IPv4 does without (RFC 768); over IPv6 a sum there must be (RFC 8200, 8.1).
+  const sum = vs.family === 6 ? '--tun-csum' : '--tun-nocsum';
+  const tunnel = fou ? ['--tun-type', 'gue', '--tun-port', String(FOU_PORT), sum] : [];
   return [vs.forward === 'tunnel' ? '-i' : '-m', ...tunnel, '-w', String(server.weight)];
 }
 

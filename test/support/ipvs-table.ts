@@ -795,7 +795,7 @@ sysctl sloppy_tcp 1`,
 -A -f 8199 -s rr
 -A -t 172.16.0.10:80 -s rr
 -A -t 172.16.0.11:80 -s rr
--a -f 12295 -r 10.1.2.2:0 -i -w 1 --tun-type gue --tun-port 5555 --tun-csum
+-a -f 12295 -r 10.1.2.2:0 -i -w 1 --tun-type gue --tun-port 5555 --tun-nocsum
 -a -f 8199 -r 10.1.2.3:0 -i -w 1 --tun-type ipip
 -a -t 172.16.0.10:80 -r 10.1.2.2:80 -m -w 1
 -a -t 172.16.0.11:80 -r 10.1.2.3:80 -m -w 1

@@ -63,13 +63,23 @@ export function createDsrPods(options: DsrPodsOptions): DsrPods {
   let closed = false;
   /** What an earlier run prepared and nobody has asked for yet. */
   let leftovers = forgottenPods(owned);
+  /** What was done to which pod; the ownership record, where there is one, keeps it over a restart. */
+  const records = new Map(leftovers);
+  const remember = async (key: string, record: PodRecord): Promise<void> => {
+    records.set(key, record);
+    await owned?.add([[`dsr/${key}`, JSON.stringify(record)]]);
+  };
+  const forget = async (key: string): Promise<void> => {
+    records.delete(key);
+    await owned?.remove([`dsr/${key}`]);
+  };
 
   /** Brings the pod to its VIPs; throws the reason when that cannot be. */
   const prepare = async ({ pod, address, fou }: PodState, vips: ReadonlySet<string>): Promise<void> => {
     const netns = await options.findNetns(pod, address);
     if (netns === undefined) throw new Error('its network namespace is not known yet');
     const { stdout } = await runner.run({ file: 'ip', args: ['-j', 'addr', 'show'], netns });
-    const known = recordOf(pod, address);
+    const known = records.get(`${pod} ${address}`);
     const asksFou = fou || known?.fou === true;
     const listeners = asksFou ? (await runner.run(fouShow(netns, address))).stdout : '';
     const now = parsePodNet(stdout, address, listeners);
@@ -80,13 +90,9 @@ export function createDsrPods(options: DsrPodsOptions): DsrPods {
       const rpFilter = asked === undefined ? {} : parseRpFilter((await runner.run(asked)).stdout);
       const before = known?.netns === netns ? known.rpFilter : rpFilter;
       const record: PodRecord = { netns, vips: [...vips].sort(), rpFilter: before, ...(fou ? { fou } : {}) };
-      await owned?.add([[`dsr/${pod} ${address}`, JSON.stringify(record)]]);
+      await remember(`${pod} ${address}`, record);
     }
     for (const command of commands) await runner.run(command);
-  };
-  const recordOf = (pod: string, address: string): PodRecord | undefined => {
-    const text = owned?.applied.get(`dsr/${pod} ${address}`);
-    return text === undefined ? undefined : (JSON.parse(text) as PodRecord);
   };
 
   const work = async (key: string): Promise<void> => {
@@ -96,10 +102,10 @@ export function createDsrPods(options: DsrPodsOptions): DsrPods {
     const before = [...state.ready].sort().join();
     try {
       if (vips.size === 0) {
-        const record = recordOf(state.pod, state.address);
+        const record = records.get(key);
         const place = record?.netns ?? (await options.findNetns(state.pod, state.address));
         if (place !== undefined) await releasePod(runner, state.address, record ?? { netns: place, rpFilter: {} });
-        await owned?.remove([`dsr/${key}`]);
+        await forget(key);
       } else await prepare(state, vips);
       state.ready = vips;
       delete state.problem;
@@ -112,7 +118,7 @@ export function createDsrPods(options: DsrPodsOptions): DsrPods {
     // A pod that is leaving takes its namespace along: nothing is left to take away.
     if (vips.size === 0 && state.vips === vips) {
       states.delete(key);
-      await owned?.remove([`dsr/${key}`]);
+      await forget(key);
     }
     if ([...state.ready].sort().join() !== before) options.onChange(state.pod);
   };
