@@ -2,12 +2,12 @@
  * Draws docs/architecture.svg from the imports of src/ and examples/agent: one box a folder, rows by layer, an arrow where a folder
  * imports another. `--check` fails when the committed picture is not what the code says.
  */
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { frame, writeAll } from './svg.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const target = join(root, 'docs/architecture.svg');
 
 /** Rows from the top of the stack to its foundation; a row may import from those below it. */
 const rows: readonly (readonly [title: string, folders: readonly string[]])[] = [
@@ -71,8 +71,8 @@ function readImports(): Map<string, Set<string>> {
 }
 
 function draw(imports: ReadonlyMap<string, ReadonlySet<string>>): string {
-  const width = 1080;
-  const [boxWidth, boxHeight, rowHeight] = [156, 56, 124];
+  const width = 1160;
+  const [boxWidth, boxHeight, rowHeight] = [172, 56, 124];
   const place = new Map<string, { x: number; y: number }>();
   rows.forEach(([, folders], row) => {
     const gap = (width - folders.length * boxWidth) / (folders.length + 1);
@@ -98,32 +98,12 @@ function draw(imports: ReadonlyMap<string, ReadonlySet<string>>): string {
     const [left, middle] = [Math.round(x), Math.round(x + boxWidth / 2)];
     return [
       `<rect class="box" x="${left}" y="${y}" width="${boxWidth}" height="${boxHeight}" rx="6"/>`,
-      `<text class="name" x="${middle}" y="${y + 24}">${name}</text>`,
-      `<text class="caption" x="${middle}" y="${y + 42}">${captions[name] ?? ''}</text>`,
+      `<text class="title middle" x="${middle}" y="${y + 24}">${name}</text>`,
+      `<text class="note middle" x="${middle}" y="${y + 43}">${captions[name] ?? ''}</text>`,
     ].join('\n');
   });
-  const titles = rows.map(([title], row) => `<text class="row" x="8" y="${24 + row * rowHeight}">${title}</text>`);
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" aria-label="Which folder imports which">`,
-    '<style>',
-    'svg{background:#fff;font-family:system-ui,sans-serif}',
-    '.box{fill:#eef3fb;stroke:#34618f;stroke-width:1.2}.name{font-size:15px;font-weight:600;fill:#12263a;text-anchor:middle}',
-    '.caption{font-size:10.5px;fill:#34495e;text-anchor:middle}.row{font-size:11px;fill:#6b7b8c}',
-    '.arrow{fill:none;stroke:#7d93ab;stroke-width:1;opacity:.75;marker-end:url(#tip)}',
-    '</style>',
-    '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="#7d93ab"/></marker></defs>',
-    ...titles,
-    ...arrows,
-    ...boxes,
-    '</svg>',
-    '',
-  ].join('\n');
+  const titles = rows.map(([title], row) => `<text class="note" x="8" y="${24 + row * rowHeight}">${title}</text>`);
+  return frame(width, height, 'Which folder imports which', [...titles, ...arrows, ...boxes]);
 }
 
-const svg = draw(readImports());
-if (process.argv.includes('--check')) {
-  if (!existsSync(target) || readFileSync(target, 'utf8') !== svg) {
-    console.error('docs/architecture.svg is not what the imports say: run `npm run architecture` and commit it');
-    process.exit(1);
-  }
-} else writeFileSync(target, svg);
+writeAll(new Map([['docs/architecture.svg', draw(readImports())]]), 'npm run drawings');

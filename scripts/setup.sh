@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # group: package:proof, where proof is a program or file that shows that it is there
-lab='iptables:iptables ipset:ipset ipvsadm:ipvsadm conntrack:conntrack nftables:nft iproute2:ip iputils-ping:ping kmod:modprobe user-mode-linux:linux.uml frr:/usr/lib/frr/bgpd kubernetes-client:kubectl containernetworking-plugins:/usr/lib/cni/bridge tcpdump:tcpdump containerd:containerd runc:runc busybox-static:busybox python3:python3'
+lab='iptables:iptables ipset:ipset ipvsadm:ipvsadm conntrack:conntrack nftables:nft iproute2:ip iputils-ping:ping kmod:modprobe user-mode-linux:linux.uml frr:/usr/lib/frr/bgpd kubernetes-client:kubectl containernetworking-plugins:/usr/lib/cni/bridge tcpdump:tcpdump containerd:containerd runc:runc busybox-static:busybox python3:python3 curl:curl jq:jq'
 peers='frr:/usr/lib/frr/bgpd bird2:bird gobgpd:gobgpd exabgp:exabgp tshark:tshark'
 qemu='ethtool:ethtool qemu-system-x86:qemu-system-x86_64 busybox-static:/bin/busybox cpio:cpio wireguard-tools:wg iperf3:iperf3 socat:socat python3-minimal:python3'
 browser='chromium:chromium'

@@ -1,7 +1,7 @@
 /** One kube-router-agent process a node, started and ended as a DaemonSet would, with the flags of a real deployment. */
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { cniConfiguration } from './cni.ts';
 import type { Finished } from './shell.ts';
@@ -54,7 +54,10 @@ export function startAgent(node: Place, api: string): Agent {
   const began = performance.now();
   const log = `/run/lab/${node.name}.log`;
   const [address = ''] = nodes.find(({ name }) => name === node.name)?.addresses ?? [];
-  const child = node.start('env', [...environment, ...agentCommand, 'run', ...agentFlags(node.name, api)], log);
+  const flags = agentFlags(node.name, api);
+  // for whoever asks `plan` of this node
+  writeFileSync(`/run/lab/${node.name}.flags`, flags.join(' '));
+  const child = node.start('env', [...environment, ...agentCommand, 'run', ...flags], log);
   const exited = once(child, 'exit');
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;

@@ -9,6 +9,7 @@ import { parsePrefix } from '../net/prefix.ts';
 import { compareAddresses, parseAddress, tryParseAddress } from '../net/address.ts';
 import type { Advertisement, AdvertisementAttributes, Family, Issue, VirtualIp } from '../net/values.ts';
 import type { EndpointSliceObject, NodeObject, ServiceObject } from '../objects/types.ts';
+import { createAddressOrder } from './address-order.ts';
 import { joinAttributes, requestedAttributes } from './attributes.ts';
 import type { RequestedAttributes } from './attributes.ts';
 import type { Change, IngressInput, IngressOptions, IngressOutput } from './model.ts';
@@ -108,7 +109,7 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
   const issues = new Map<string, readonly Issue[]>();
   const sharedIssues = new Map<string, readonly Issue[]>();
   const vips = new Map<string, VirtualIp>();
-  const adverts = new Map<string, Advertisement>();
+  const adverts = createAddressOrder<Advertisement>();
   let self: NodeObject | undefined;
   let shuttingDown = false;
   let away: string | undefined;
@@ -351,10 +352,7 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
       let changed = false;
       for (const address of touched) if (settle(address)) changed = true;
       if (touched.size > 0 || dirty.size > 0) {
-        const advertisements = changed
-          ? sortedAddresses(adverts.keys()).flatMap((address) => adverts.get(address) ?? [])
-          : output.advertisements;
-        output = view(advertisements, changed);
+        output = view(changed ? adverts.values() : output.advertisements, changed);
       } else output = view(output.advertisements, false);
       return output;
     },

@@ -43,15 +43,18 @@ export function createDocFolder(blocks: readonly Block[]): DocFolder {
   }
   return {
     path,
-    command({ page, name, language, code }) {
+    command({ page, name, language, code, place }) {
       const folder = join(path, folderOf(page));
       const file = join(
         folder,
         `${name.split(':')[1] ?? ''}.${language === 'sh' ? 'sh' : language === 'js' ? 'mjs' : 'ts'}`,
       );
       writeFileSync(file, `${code}\n`);
-      const run = language === 'sh' ? `sh ${file}` : `node --disable-warning=ExperimentalWarning ${file}`;
-      return `cd ${inCheckout(page) ? root : folder} && PATH=${path}/bin:$PATH:/usr/sbin:/sbin ${run}`;
+      // a command that fails anywhere, in a pipe too, fails the block
+      const run =
+        language === 'sh' ? `timeout -k 5 ${BLOCK_SECONDS} bash -eo pipefail ${file}` : `node --disable-warning=ExperimentalWarning ${file}`;
+      // the lab is started in a checkout, so what is typed there is typed in it
+      return `cd ${place === 'lab' || inCheckout(page) ? root : folder} && PATH=${path}/bin:$PATH:/usr/sbin:/sbin ${run}`;
     },
     close() {
       rmSync(path, { recursive: true, force: true });
@@ -74,6 +77,9 @@ export function runHere(folder: DocFolder, block: Block): Promise<Outcome> {
     });
   });
 }
+
+/** Longest time of one block of shell; those of the lab wait for sessions and hold times. */
+const BLOCK_SECONDS = 75;
 
 const BEGIN = '--- block ';
 const END = '--- ended ';

@@ -3,6 +3,7 @@
  */
 import type { PeerOptions } from 'kube-router-sdk/bgp';
 import type { BgpNodeConfig, BgpPeerConfig } from 'kube-router-sdk/routing';
+import { loadBalancerRanges } from '../config/ranges.ts';
 import type { BlockContext } from './context.ts';
 import { externalExport, importPolicy, internalExport } from './policies.ts';
 
@@ -26,7 +27,7 @@ export function createPolicies(
     const serviceRanges = [
       ...flags['service-cluster-ip-range'],
       ...flags['service-external-ip-range'],
-      ...flags['loadbalancer-ip-range'],
+      ...loadBalancerRanges(config),
     ];
     const key = JSON.stringify([exportAttributes, importReject, podCidrs, serviceRanges]);
     if (current !== undefined && key === currentKey) return current;

@@ -10,6 +10,7 @@ import {
   type Flow,
 } from 'kube-router-sdk/firewall';
 import type { Issue } from 'kube-router-sdk/net';
+import { loadBalancerRanges } from '../config/ranges.ts';
 import { createFeed } from '../feed.ts';
 import { parsePortRange } from '../flags/services.ts';
 import { part, type Part } from '../part.ts';
@@ -68,7 +69,7 @@ export function wireFirewall(context: BlockContext): Part {
     serviceRanges: [
       ...flags['service-cluster-ip-range'],
       ...flags['service-external-ip-range'],
-      ...flags['loadbalancer-ip-range'],
+      ...loadBalancerRanges(config),
     ].filter((prefix) => families.includes(prefix.includes(':') ? 6 : 4)),
     ...(range === undefined ? {} : { nodePortRange: [range.from, range.to] as const }),
     ...(defaultDeny && own !== undefined

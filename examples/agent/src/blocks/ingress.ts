@@ -5,6 +5,7 @@
 import { createIngressCompiler, type IngressInput, type IngressOutput } from 'kube-router-sdk/ingress';
 import type { Advertisement, Issue } from 'kube-router-sdk/net';
 import { distinctUntilChanged, map, type Observable } from 'rxjs';
+import { loadBalancerRanges } from '../config/ranges.ts';
 import { createFeed } from '../feed.ts';
 import { objectInput } from '../sources.ts';
 import type { BlockContext } from './context.ts';
@@ -32,7 +33,7 @@ export function wireIngress(context: BlockContext): IngressBlock {
     strictExternalIpValidation: flags['strict-external-ip-validation'],
     clusterIpRanges: flags['service-cluster-ip-range'],
     externalIpRanges: flags['service-external-ip-range'],
-    loadBalancerIpRanges: flags['loadbalancer-ip-range'],
+    loadBalancerIpRanges: loadBalancerRanges(config),
     withoutEndpoints: flags['advertise-without-endpoints'] ? 'announce' : 'withdraw',
     withdrawOnMaintenance: flags['withdraw-on-maintenance'],
   });

@@ -17,6 +17,7 @@ import {
 import type { NodeObject } from 'kube-router-sdk/informers';
 import { watchIp } from 'kube-router-sdk/kernel';
 import { concatMap, debounceTime } from 'rxjs';
+import { loadBalancerRanges } from '../config/ranges.ts';
 import type { ServiceView } from '../admin/views.ts';
 import type { Cleaner } from '../commands/cleanup.ts';
 import { createFeed } from '../feed.ts';
@@ -47,7 +48,7 @@ function serviceOptions(context: BlockContext, own: NodeObject | undefined, loca
     strictExternalIps: flags['strict-external-ip-validation'],
     clusterIpRanges: flags['service-cluster-ip-range'],
     externalIpRanges: flags['service-external-ip-range'],
-    loadBalancerRanges: flags['loadbalancer-ip-range'],
+    loadBalancerRanges: loadBalancerRanges(context.config),
     masqueradeAll: flags['masquerade-all'],
     permitAll: flags['ipvs-permit-all'],
     hairpin: flags['hairpin-mode'],

@@ -75,7 +75,8 @@ export function configChange(before: Config, after: Config): ConfigChange {
   }
   if (JSON.stringify(before.pools) !== JSON.stringify(after.pools)) {
     names.push('loadBalancer.pools');
-    blocks.add('loadbalancer');
+    // a pool is also a range that is accepted, served and announced
+    for (const block of blocksOf('loadbalancer-ip-range')) blocks.add(block as Reloadable);
   }
   return { names, restart, blocks };
 }
