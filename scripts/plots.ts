@@ -98,10 +98,10 @@ writeAll(
         'BGP sessions of a cluster',
         'sessions',
         [
-          { name: 'mesh, run', points: meshes.map(({ nodes, mesh }) => [nodes, mesh.sessions]) },
+          { name: 'mesh', points: meshes.map(({ nodes, mesh }) => [nodes, mesh.sessions]) },
           { name: '2 reflectors', points: meshes.map(({ nodes, reflectors }) => [nodes, reflectors.sessions]) },
-          { name: 'calculated', dashed: true, points: sizes.map((nodes) => [nodes, (nodes * (nodes - 1)) / 2]) },
-          { name: 'calculated', dashed: true, points: sizes.map((nodes) => [nodes, 2 * nodes]) },
+          { name: 'mesh, calc.', dashed: true, points: sizes.map((nodes) => [nodes, (nodes * (nodes - 1)) / 2]) },
+          { name: '2 refl., calc.', dashed: true, points: sizes.map((nodes) => [nodes, 2 * nodes]) },
         ],
         'run up to 80 nodes, calculated beyond',
       ),

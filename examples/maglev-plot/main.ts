@@ -35,7 +35,8 @@ const axis = (labels: readonly number[], y: (value: number) => number, unit: (va
     .join('');
 
 console.log(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 600 430" font-family="system-ui,sans-serif" font-size="12">
-<style>svg{background:#fff}text{fill:#333}.grid{stroke:#ddd}polyline{fill:none;stroke-width:2}.a{stroke:#0b62a4}.b{stroke:#c2410c}.c{stroke:#888;stroke-dasharray:4 4}</style>
+<style>svg{background:#fff}text{fill:#333}.grid{stroke:#ddd}polyline{fill:none;stroke-width:2}.a{stroke:#0b62a4}.b{stroke:#c2410c}.c{stroke:#888;stroke-dasharray:4 4}
+@media (prefers-color-scheme:dark){svg{background:#161d26}text{fill:#e8eef5}.grid{stroke:#344150}.a{stroke:#6cb6ff}.b{stroke:#ff9e64}}</style>
 <text x="60" y="24">Share of the largest (blue) and smallest (red) backend, against the mean; ${size} entries</text>
 ${axis([0.99, 1, 1.01], balance, (value) => value.toFixed(2))}
 ${line(

@@ -3,7 +3,7 @@
  * Every page loads without an error on its console, every link leads somewhere, search finds things without a network, and pages are
  * readable on a phone and in the dark.
  */
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, globSync, readFileSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
@@ -127,30 +127,131 @@ it('search finds createSpeaker', async () => {
   await page.close();
 });
 
-it.each(['index.html', 'documents/Concepts.html', 'functions/bgp.createSpeaker.html'])(
-  '%s is readable on a phone and in the dark',
-  async (file) => {
-    const page = await browser.newPage({
-      viewport: { width: 390, height: 844 },
-      colorScheme: 'dark',
-      isMobile: true,
-      hasTouch: true,
-    });
+it('search works from the disk, without any server', async () => {
+  const page = await browser.newPage();
+  await page.goto(`file://${site}/index.html`, { waitUntil: 'load' });
+  await page.click('#tsd-search-trigger');
+  await page.fill('#tsd-search-input', 'createSpeaker');
+  await page.waitForFunction(
+    'document.querySelector("#tsd-search-results li a")?.textContent.includes("createSpeaker") === true',
+  );
+  await page.fill('#tsd-search-input', 'Security model');
+  await page.waitForFunction(
+    'document.querySelector("#tsd-search-results li a")?.href.endsWith("/documents/Security_model.html") === true',
+  );
+  await page.close();
+});
+
+/** What a reader with a phone may stumble over; runs in the page. */
+const look = `(() => {
+  const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = (color) => {
+    const part = numbers(color).slice(0, 3).map((n) => n / 255).map((n) => (n <= 0.03928 ? n / 12.92 : ((n + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * part[0] + 0.7152 * part[1] + 0.0722 * part[2];
+  };
+  const ground = (element) => {
+    for (let at = element; at !== null; at = at.parentElement) {
+      const color = getComputedStyle(at).backgroundColor;
+      const alpha = numbers(color)[3] ?? 1;
+      if (alpha > 0.9) return color;
+    }
+    return 'rgb(255, 255, 255)';
+  };
+  const seen = { wide: document.documentElement.scrollWidth, small: [], faint: [], broken: [], images: 0 };
+  for (const element of document.querySelectorAll('.col-content :is(h1, h2, h3, p, li, td, th, a, code, pre span)')) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim() !== '');
+    const box = element.getBoundingClientRect();
+    if (!own || box.width === 0 || box.height === 0) continue;
+    const style = getComputedStyle(element);
+    const [a, b] = [light(style.color), light(ground(element))].sort((x, y) => y - x);
+    const contrast = (a + 0.05) / (b + 0.05);
+    const size = parseFloat(style.fontSize);
+    const what = element.tagName + ' ' + element.textContent.trim().slice(0, 30);
+    // WCAG AA: 4.5, and 3 for large text
+    if (contrast < (size >= 24 ? 3 : 4.5)) seen.faint.push(what + ' ' + contrast.toFixed(2) + ' ' + style.color);
+    if (size < 12) seen.small.push(what + ' ' + size);
+  }
+  for (const image of document.querySelectorAll('.col-content img')) {
+    seen.images++;
+    if (!image.complete || image.naturalWidth === 0 || image.getBoundingClientRect().width > 390) seen.broken.push(image.src);
+  }
+  return seen;
+})()`;
+
+const read = [
+  'index.html',
+  ...html.filter((file) => file.startsWith('documents/')),
+  'modules/bgp.html',
+  'functions/bgp.createSpeaker.html',
+  'interfaces/kernel.Target.html',
+];
+it.each(['dark', 'light'])('every page of prose is readable on a phone, %s', async (colorScheme) => {
+  const page = await browser.newPage({
+    viewport: { width: 390, height: 844 },
+    colorScheme,
+    isMobile: true,
+    hasTouch: true,
+  });
+  const wrong: string[] = [];
+  let images = 0;
+  for (const file of read) {
     await page.goto(`${base}/${file}`, { waitUntil: 'load' });
-    const seen = await page.evaluate<{ wide: number; size: number; contrast: number }>(`(() => {
-      const light = (color) => {
-        const part = color.match(/[\\d.]+/g).slice(0, 3).map((n) => n / 255).map((n) => (n <= 0.03928 ? n / 12.92 : ((n + 0.055) / 1.055) ** 2.4));
-        return 0.2126 * part[0] + 0.7152 * part[1] + 0.0722 * part[2];
-      };
-      const text = getComputedStyle(document.querySelector('.col-content p, .col-content'));
-      const [a, b] = [light(text.color), light(getComputedStyle(document.body).backgroundColor)].sort((x, y) => y - x);
-      return { wide: document.documentElement.scrollWidth, size: parseFloat(text.fontSize), contrast: (a + 0.05) / (b + 0.05) };
-    })()`);
-    // nothing is wider than the screen; text is no smaller than 14 px; contrast as WCAG AA asks for
-    expect(seen.wide).toBeLessThanOrEqual(390);
-    expect(seen.size).toBeGreaterThanOrEqual(14);
-    expect(seen.contrast).toBeGreaterThanOrEqual(4.5);
-    await page.screenshot({ path: join(root, '.cache', `site-${file.replaceAll('/', '-')}.png`) });
-    await page.close();
-  },
-);
+    const seen = await page.evaluate<{
+      wide: number;
+      small: string[];
+      faint: string[];
+      broken: string[];
+      images: number;
+    }>(look);
+    images += seen.images;
+    if (seen.wide > 390) wrong.push(`${file}: ${seen.wide} px wide, scrolls sideways`);
+    for (const [name, list] of Object.entries({ small: seen.small, faint: seen.faint, broken: seen.broken }))
+      if (list.length > 0) wrong.push(`${file}: ${list.length} ${name}: ${[...new Set(list)].slice(0, 3).join('; ')}`);
+    if (file === 'documents/Concepts.html')
+      await page.screenshot({ path: join(root, '.cache', `site-concepts-${colorScheme}.png`), fullPage: true });
+  }
+  await page.close();
+  expect(wrong).toEqual([]);
+  expect(images).toBeGreaterThan(15);
+}, 600_000);
+
+/** Text of a drawing against what it stands on; runs in a page that is the drawing. */
+const lookAtDrawing = `(() => {
+  const light = (color) => {
+    const part = color.match(/[\\d.]+/g).slice(0, 3).map((n) => n / 255).map((n) => (n <= 0.03928 ? n / 12.92 : ((n + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * part[0] + 0.7152 * part[1] + 0.0722 * part[2];
+  };
+  const ground = getComputedStyle(document.documentElement).backgroundColor;
+  const boxes = [...document.querySelectorAll('rect')];
+  const worst = { contrast: 99, text: '', ground };
+  for (const text of document.querySelectorAll('text')) {
+    const at = text.getBoundingClientRect();
+    const box = boxes.find((one) => {
+      const r = one.getBoundingClientRect();
+      return r.left <= at.left + at.width / 2 && at.left + at.width / 2 <= r.right && r.top <= at.top + 4 && at.bottom - 4 <= r.bottom;
+    });
+    const behind = box === undefined ? ground : getComputedStyle(box).fill;
+    const [a, b] = [light(getComputedStyle(text).fill), light(behind)].sort((x, y) => y - x);
+    const contrast = (a + 0.05) / (b + 0.05);
+    if (contrast < worst.contrast) Object.assign(worst, { contrast, text: text.textContent });
+  }
+  return worst;
+})()`;
+
+it.each(['dark', 'light'])('drawings are readable, %s', async (colorScheme) => {
+  const page = await browser.newPage({ viewport: { width: 800, height: 700 }, colorScheme });
+  const grounds = new Set<string>();
+  const wrong: string[] = [];
+  for (const file of globSync(['docs/**/*.svg', 'examples/**/*.svg'], { cwd: root })) {
+    await page.goto(`file://${join(root, file)}`, { waitUntil: 'load' });
+    const { contrast, text, ground } = await page.evaluate<{ contrast: number; text: string; ground: string }>(
+      lookAtDrawing,
+    );
+    grounds.add(ground);
+    if (!(contrast >= 4.5)) wrong.push(`${file}: "${text}" ${contrast.toFixed(2)} on ${ground}`);
+  }
+  await page.close();
+  expect(wrong).toEqual([]);
+  // painted by themselves, one ground for all
+  expect([...grounds]).toEqual([colorScheme === 'dark' ? 'rgb(22, 29, 38)' : 'rgb(255, 255, 255)']);
+});

@@ -15,13 +15,14 @@ export interface Policies {
 
 /** Makes policies anew when what they depend on has changed. */
 export function createPolicies(
-  { config }: BlockContext,
+  context: BlockContext,
   isServiceAddress: (address: string) => boolean,
 ): (bgp: BgpNodeConfig) => Policies {
   let current: Policies | undefined;
   let currentKey = '';
   return ({ exportAttributes, importReject }) => {
     // Flags are read anew each time: a reload changes them under running sessions.
+    const { config } = context;
     const { flags } = config;
     const podCidrs = flags['advertise-pod-cidr'];
     const serviceRanges = [
