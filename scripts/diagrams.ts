@@ -6,7 +6,13 @@ import { escape, frame, writeAll } from './svg.ts';
 import { bare, client, nodes, podRange, serviceRange, tor } from '../examples/lab/topology.ts';
 
 /** Column, row, text, smaller text under it, and what it is: pure code, an effect, or something outside. */
-type Box = readonly [column: number, row: number, text: string, note?: string | undefined, kind?: 'box' | 'effect' | 'outside'];
+type Box = readonly [
+  column: number,
+  row: number,
+  text: string,
+  note?: string | undefined,
+  kind?: 'box' | 'effect' | 'outside',
+];
 /** From, to, and what goes there. */
 type Arrow = readonly [from: string, to: string, text?: string];
 interface Diagram {
@@ -189,7 +195,8 @@ const diagrams: Readonly<Record<string, Diagram>> = {
     ],
   },
   pods: {
-    label: 'A packet from a pod to a pod on another node: routed, or in a tunnel where the network between does not route pods',
+    label:
+      'A packet from a pod to a pod on another node: routed, or in a tunnel where the network between does not route pods',
     boxes: {
       a: [0, 0, 'pod 10.1.1.2', 'on node1', 'outside'],
       node1: [1, 0, 'node1', 'route of protocol 17'],
@@ -262,7 +269,9 @@ function draw({ label, boxes, arrows, notes = [] }: Diagram): string {
   const columns = Math.max(...all.map(([column]) => column)) + 1;
   const lines = Math.max(...all.map(([, row]) => row)) + 1;
   // room for what is written above the first row
-  const top = margin + (arrows.some(([from, to, text]) => text !== undefined && boxes[from]?.[1] === 0 && boxes[to]?.[1] === 0) ? 16 : 0);
+  const top =
+    margin +
+    (arrows.some(([from, to, text]) => text !== undefined && boxes[from]?.[1] === 0 && boxes[to]?.[1] === 0) ? 16 : 0);
   const middle = (id: string): [number, number] => {
     const box = boxes[id];
     if (box === undefined) throw new Error(`no box ${id} in: ${label}`);
@@ -295,7 +304,9 @@ function draw({ label, boxes, arrows, notes = [] }: Diagram): string {
       ...(note === undefined ? [] : [`<text class="note middle" x="${x}" y="${y + 16}">${escape(note)}</text>`]),
     ];
   });
-  const under = notes.map((note, at) => `<text class="note" x="${margin}" y="${bottom + 12 + at * 18}">${escape(note)}</text>`);
+  const under = notes.map(
+    (note, at) => `<text class="note" x="${margin}" y="${bottom + 12 + at * 18}">${escape(note)}</text>`,
+  );
   const height = bottom + (notes.length > 0 ? 4 + notes.length * 18 : 0);
   return frame(width, height, label, [...paths, ...rectangles, ...under]);
 }

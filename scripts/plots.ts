@@ -23,7 +23,10 @@ interface Curve {
 
 const [width, left, right, top, plotHeight] = [560, 64, 130, 48, 210];
 const powers = (low: number, high: number): number[] =>
-  Array.from({ length: Math.ceil(Math.log10(high)) - Math.floor(Math.log10(low)) + 1 }, (_, n) => 10 ** (Math.floor(Math.log10(low)) + n));
+  Array.from(
+    { length: Math.ceil(Math.log10(high)) - Math.floor(Math.log10(low)) + 1 },
+    (_, n) => 10 ** (Math.floor(Math.log10(low)) + n),
+  );
 const short = (value: number): string =>
   value >= 1e6 ? `${value / 1e6} M` : value >= 1000 ? `${value / 1000} k` : String(Number(value.toPrecision(2)));
 
@@ -44,7 +47,9 @@ function plot(title: string, unit: string, curves: readonly Curve[], note: strin
     .map((curve, index) => ({ index, name: curve.name, at: y(curve.points.at(-1)?.[1] ?? 1) }))
     .sort((a, b) => a.at - b.at);
   for (let n = 1; n < ends.length; n++) ends[n]!.at = Math.max(ends[n]!.at, ends[n - 1]!.at + 17);
-  const ticks = [...new Set(xs)].sort((a, b) => a - b).filter((value, n, all) => n === 0 || n === all.length - 1 || [10, 100, 1000].includes(value));
+  const ticks = [...new Set(xs)]
+    .sort((a, b) => a - b)
+    .filter((value, n, all) => n === 0 || n === all.length - 1 || [10, 100, 1000].includes(value));
   return frame(width, bottom + 62, title, [
     `<text class="title" x="12" y="24">${escape(title)}</text>`,
     ...marks.map(
@@ -77,9 +82,33 @@ const sizes = rows.map(({ nodes }) => nodes).filter((nodes) => nodes > (meshes.a
 
 writeAll(
   new Map([
-    ['docs/guide/plots/full.svg', plot('Everything compiled, at start', 'ms of processor time', by((cost) => cost.fullCpuMs), measured)],
-    ['docs/guide/plots/change.svg', plot('One change compiled', 'ms', by((cost) => cost.changeMs), measured)],
-    ['docs/guide/plots/memory.svg', plot('What a block keeps', 'MB', by((cost) => cost.bytes / 1e6), measured)],
+    [
+      'docs/guide/plots/full.svg',
+      plot(
+        'Everything compiled, at start',
+        'ms of processor time',
+        by((cost) => cost.fullCpuMs),
+        measured,
+      ),
+    ],
+    [
+      'docs/guide/plots/change.svg',
+      plot(
+        'One change compiled',
+        'ms',
+        by((cost) => cost.changeMs),
+        measured,
+      ),
+    ],
+    [
+      'docs/guide/plots/memory.svg',
+      plot(
+        'What a block keeps',
+        'MB',
+        by((cost) => cost.bytes / 1e6),
+        measured,
+      ),
+    ],
     [
       'docs/guide/plots/messages.svg',
       plot(
@@ -87,7 +116,10 @@ writeAll(
         'messages',
         [
           { name: 'mesh', points: meshes.map(({ nodes, mesh }) => [nodes, mesh.messagesOfOneChange]) },
-          { name: '2 reflectors', points: meshes.map(({ nodes, reflectors }) => [nodes, reflectors.messagesOfOneChange]) },
+          {
+            name: '2 reflectors',
+            points: meshes.map(({ nodes, reflectors }) => [nodes, reflectors.messagesOfOneChange]),
+          },
         ],
         'simulated on the network in memory',
       ),

@@ -20,7 +20,9 @@ for (const nodes of [50, 100, 200, 500, 1000, 2000, 5000]) {
   const row = JSON.parse(text) as Row;
   rows.push(row);
   const cell = (cost: Cost): string =>
-    `${cost.fullCpuMs.toFixed(0)} ms, ${cost.changeMs.toFixed(3)} ms, ${(cost.bytes / 1e6).toFixed(1)} MB, ${cost.items}`.padEnd(40);
+    `${cost.fullCpuMs.toFixed(0)} ms, ${cost.changeMs.toFixed(3)} ms, ${(cost.bytes / 1e6).toFixed(1)} MB, ${cost.items}`.padEnd(
+      40,
+    );
   console.log(`${String(nodes).padEnd(6)}${blocks.map((block) => `${block} ${cell(row[block])}`).join('')}`);
 }
 
@@ -37,12 +39,20 @@ for (const nodes of [5, 10, 20, 40, 80]) {
 if (process.argv.includes('--write')) {
   const folder = fileURLToPath(new URL('../../docs/measurements/', import.meta.url));
   mkdirSync(folder, { recursive: true });
-  const machine = { processor: cpus()[0]?.model ?? 'unknown', node: process.version, date: new Date().toISOString().slice(0, 10) };
+  const machine = {
+    processor: cpus()[0]?.model ?? 'unknown',
+    node: process.version,
+    date: new Date().toISOString().slice(0, 10),
+  };
   writeFileSync(`${folder}scaling.json`, `${JSON.stringify({ machine, rows, meshes }, undefined, 2)}\n`);
 }
 
 // cost follows the change: a hundred times the nodes may not cost a change five times as much (caches of the processor do differ)
 const [least, most] = [rows[0], rows.at(-1)];
 const grown = blocks.filter((block) => (most?.[block].changeMs ?? NaN) > 5 * (least?.[block].changeMs ?? NaN) + 0.2);
-console.log(grown.length === 0 ? '\na change costs the same at every size' : `\na change grows with the cluster: ${grown.join(', ')}`);
+console.log(
+  grown.length === 0
+    ? '\na change costs the same at every size'
+    : `\na change grows with the cluster: ${grown.join(', ')}`,
+);
 process.exit(grown.length === 0 ? 0 : 1);

@@ -116,7 +116,9 @@ function ingress(nodes: number): Cost {
   const count = nodes * SERVICES;
   const services = Array.from({ length: count }, (_, n) => {
     const address = `203.${n >> 16}.${(n >> 8) & 255}.${n & 255}`;
-    const { object } = projectService(buildService(`bench/s${n}`, { ports: [{ port: 80 }], spec: { externalIPs: [address] } }));
+    const { object } = projectService(
+      buildService(`bench/s${n}`, { ports: [{ port: 80 }], spec: { externalIPs: [address] } }),
+    );
     return { key: `bench/s${n}`, object: object as ServiceObject };
   });
   const slices = Array.from({ length: count }, (_, n) => ({ key: `bench/s${n}-4`, object: sliceOf(n, ENDPOINTS) }));
@@ -152,5 +154,11 @@ const nodes = Number(process.argv[2]);
 // warm, as a long-lived agent is
 for (const one of [routing, firewall, ingress]) one(50);
 measurePlanning(100, ENDPOINTS, 100);
-const row: Row = { nodes, routing: routing(nodes), ipvs: ipvs(nodes), firewall: firewall(nodes), ingress: ingress(nodes) };
+const row: Row = {
+  nodes,
+  routing: routing(nodes),
+  ipvs: ipvs(nodes),
+  firewall: firewall(nodes),
+  ingress: ingress(nodes),
+};
 console.log(JSON.stringify(row));

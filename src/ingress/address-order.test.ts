@@ -29,9 +29,7 @@ test('whatever comes and goes between lists, few or many: the same as sorting', 
           naive.add(address);
         } else expect(order.delete(address)).toBe(naive.delete(address));
         if (list)
-          expect(order.values()).toEqual(
-            [...naive].sort((a, b) => compareAddresses(parseAddress(a), parseAddress(b))),
-          );
+          expect(order.values()).toEqual([...naive].sort((a, b) => compareAddresses(parseAddress(a), parseAddress(b))));
       }
     }),
   );

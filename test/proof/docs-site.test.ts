@@ -185,35 +185,40 @@ const read = [
   'functions/bgp.createSpeaker.html',
   'interfaces/kernel.Target.html',
 ];
-it.each(['dark', 'light'])('every page of prose is readable on a phone, %s', async (colorScheme) => {
-  const page = await browser.newPage({
-    viewport: { width: 390, height: 844 },
-    colorScheme,
-    isMobile: true,
-    hasTouch: true,
-  });
-  const wrong: string[] = [];
-  let images = 0;
-  for (const file of read) {
-    await page.goto(`${base}/${file}`, { waitUntil: 'load' });
-    const seen = await page.evaluate<{
-      wide: number;
-      small: string[];
-      faint: string[];
-      broken: string[];
-      images: number;
-    }>(look);
-    images += seen.images;
-    if (seen.wide > 390) wrong.push(`${file}: ${seen.wide} px wide, scrolls sideways`);
-    for (const [name, list] of Object.entries({ small: seen.small, faint: seen.faint, broken: seen.broken }))
-      if (list.length > 0) wrong.push(`${file}: ${list.length} ${name}: ${[...new Set(list)].slice(0, 3).join('; ')}`);
-    if (file === 'documents/Concepts.html')
-      await page.screenshot({ path: join(root, '.cache', `site-concepts-${colorScheme}.png`), fullPage: true });
-  }
-  await page.close();
-  expect(wrong).toEqual([]);
-  expect(images).toBeGreaterThan(15);
-}, 600_000);
+it.each(['dark', 'light'])(
+  'every page of prose is readable on a phone, %s',
+  async (colorScheme) => {
+    const page = await browser.newPage({
+      viewport: { width: 390, height: 844 },
+      colorScheme,
+      isMobile: true,
+      hasTouch: true,
+    });
+    const wrong: string[] = [];
+    let images = 0;
+    for (const file of read) {
+      await page.goto(`${base}/${file}`, { waitUntil: 'load' });
+      const seen = await page.evaluate<{
+        wide: number;
+        small: string[];
+        faint: string[];
+        broken: string[];
+        images: number;
+      }>(look);
+      images += seen.images;
+      if (seen.wide > 390) wrong.push(`${file}: ${seen.wide} px wide, scrolls sideways`);
+      for (const [name, list] of Object.entries({ small: seen.small, faint: seen.faint, broken: seen.broken }))
+        if (list.length > 0)
+          wrong.push(`${file}: ${list.length} ${name}: ${[...new Set(list)].slice(0, 3).join('; ')}`);
+      if (file === 'documents/Concepts.html')
+        await page.screenshot({ path: join(root, '.cache', `site-concepts-${colorScheme}.png`), fullPage: true });
+    }
+    await page.close();
+    expect(wrong).toEqual([]);
+    expect(images).toBeGreaterThan(15);
+  },
+  600_000,
+);
 
 /** Text of a drawing against what it stands on; runs in a page that is the drawing. */
 const lookAtDrawing = `(() => {

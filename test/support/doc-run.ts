@@ -52,7 +52,9 @@ export function createDocFolder(blocks: readonly Block[]): DocFolder {
       writeFileSync(file, `${code}\n`);
       // a command that fails anywhere, in a pipe too, fails the block
       const run =
-        language === 'sh' ? `timeout -k 5 ${BLOCK_SECONDS} bash -eo pipefail ${file}` : `node --disable-warning=ExperimentalWarning ${file}`;
+        language === 'sh'
+          ? `timeout -k 5 ${BLOCK_SECONDS} bash -eo pipefail ${file}`
+          : `node --disable-warning=ExperimentalWarning ${file}`;
       // the lab is started in a checkout, so what is typed there is typed in it
       return `cd ${place === 'lab' || inCheckout(page) ? root : folder} && PATH=${path}/bin:$PATH:/usr/sbin:/sbin ${run}`;
     },
