@@ -27,7 +27,7 @@ const router = `
 start_router() {
   mkdir -p /run/frr-t; : > /run/frr-t/vtysh.conf; echo 'log file /run/frr-t/log' > /run/frr-t/zebra.conf; cp /run/frr-t/zebra.conf /run/frr-t/bfdd.conf
   cp "$UML_DIR/$1" /run/frr-t/bgpd.conf; chown -R frr:frr /run/frr-t
-  for d in zebra $2 bgpd; do
+  for d in zebra \${2:-} bgpd; do
     ip netns exec tor /usr/lib/frr/$d --vty_socket /run/frr-t -z /run/frr-t/zserv.api -i /run/frr-t/$d.pid -f /run/frr-t/$d.conf -A 127.0.0.1 >>"$OUT/frr" 2>&1 &
     sleep 2
   done

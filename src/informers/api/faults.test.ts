@@ -305,6 +305,74 @@ const cases: Case[] = [
     rewinds: true,
     shows: /the server spoke of version/,
   },
+  {
+    name: 'restored from a backup, and grown past our version before we reach it',
+    fault: async (world) => {
+      const backup = world.server.backup();
+      for (let round = 0; round < 3; round++) world.churn();
+      const last = world.server.version;
+      await until('the last change arrives', () => equalTo(world));
+      const undo = world.server.inject({ type: 'reset' }, { match: reads });
+      world.server.restore(backup);
+      cut(world);
+      while (Number(world.server.version) <= Number(last)) world.churn();
+      undo();
+    },
+    rewinds: true,
+    shows: /another history than ours: Pod a\/new\d+ is gone/,
+    within: WITHIN + 6000,
+  },
+  {
+    name: 'restored from a backup, and the same names written again in the same order',
+    fault: async (world) => {
+      const backup = world.server.backup();
+      const write = (second: number) => {
+        for (const name of ['a/x', 'a/y', 'a/z']) world.server.apply(buildPod(name, { ips: [`10.8.0.${second}`] }));
+      };
+      write(1);
+      await until('they arrive', () => equalTo(world));
+      const undo = world.server.inject({ type: 'reset' }, { match: reads });
+      world.server.restore(backup);
+      cut(world);
+      write(2);
+      undo();
+    },
+    rewinds: true,
+    shows: /another history than ours: Pod a\/[xyz] of version \d+ is another than before/,
+  },
+  {
+    name: 'restored from a backup of before a deletion, and grown past our version before we reach it',
+    fault: async (world) => {
+      world.server.apply(buildPod('a/back', { ips: ['10.8.1.1'] }));
+      await until('it arrives', () => equalTo(world));
+      const backup = world.server.backup();
+      world.server.remove('Pod', 'back', 'a');
+      await until('it is gone', () => equalTo(world));
+      const undo = world.server.inject({ type: 'reset' }, { match: reads });
+      world.server.restore(backup);
+      cut(world);
+      for (let round = 0; round < 5; round++) world.churn();
+      undo();
+    },
+    rewinds: true,
+    shows: /another history than ours: Pod a\/back has version \d+ after \d+/,
+  },
+  {
+    name: 'what changed last is deleted while we are away: no list',
+    fault: async (world) => {
+      for (const name of ['a/x', 'a/y', 'a/z']) world.server.apply(buildPod(name, { ips: ['10.8.2.1'] }));
+      await until('they arrive', () => equalTo(world));
+      const before = world.server.requests.length;
+      const undo = world.server.inject({ type: 'reset' }, { match: reads });
+      cut(world);
+      for (const name of ['x', 'y', 'z']) world.server.remove('Pod', name, 'a');
+      await sleep(100);
+      undo();
+      await until('it is seen', () => equalTo(world));
+      await sleep(5500);
+      expect(world.server.requests.slice(before).filter(full)).toEqual([]);
+    },
+  },
 ];
 
 /** The rows beyond the table: faults of proxies, of paging and of servers that say nothing wrong and nothing right. */
@@ -471,6 +539,14 @@ function expected(server: ApiServer): Map<string, PodObject | undefined> {
   );
 }
 
+/** Whether the store is in touch and holds what the server does. */
+function equalTo({ server, pods }: Pick<World, 'server' | 'pods'>): boolean {
+  const { items, staleSince } = pods.snapshot();
+  const wanted = expected(server);
+  if (staleSince !== undefined || items.size !== wanted.size) return false;
+  return [...wanted].every(([key, object]) => JSON.stringify(items.get(key)) === JSON.stringify(object));
+}
+
 describe.concurrent.each(['auto', 'never'] as const)('faults, WatchList %s', (watchList) => {
   it.concurrent.each(cases.map((one) => [one.name, one] as const))(
     '%s',
@@ -507,12 +583,7 @@ describe.concurrent.each(['auto', 'never'] as const)('faults, WatchList %s', (wa
       await fault({ server, pods, settings, churn });
       const over = Date.now();
       churn();
-      const right = () => {
-        const { items, staleSince } = pods.snapshot();
-        const wanted = expected(server);
-        if (staleSince !== undefined || items.size !== wanted.size) return false;
-        return [...wanted].every(([key, object]) => JSON.stringify(items.get(key)) === JSON.stringify(object));
-      };
+      const right = () => equalTo({ server, pods });
       await until('right again', right, within);
       const took = Date.now() - over;
 

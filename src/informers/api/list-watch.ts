@@ -15,6 +15,7 @@ import type { KindSpec } from './kind-spec.ts';
 import { listAll } from './list.ts';
 import { watchOnce } from './watch.ts';
 import type { WatchEnd } from './watch.ts';
+import { createWitness } from './witness.ts';
 
 /** How a kind is followed; all times in milliseconds. */
 export interface ListWatchOptions {
@@ -59,6 +60,7 @@ export async function runListWatch<Item>(
   const { headersTimeoutMs = 15_000, silenceMs = 90_000, stallMs = 30_000, watchMs = 300_000 } = options;
   const { initialMs = 120_000 } = options;
   const initialSilenceMs = Math.min(silenceMs, 10_000);
+  const witness = createWitness(connection, spec, store, headersTimeoutMs);
   let version: string | undefined;
   let needList = true;
   let streaming = options.watchList !== 'never';
@@ -128,12 +130,14 @@ export async function runListWatch<Item>(
     await ration();
     if (signal.aborted) return;
     state('listing', '');
+    witness.forget();
     try {
       version = await listAll({
         connection,
         spec,
         select,
         store,
+        witness,
         pageSize,
         signal,
         headersTimeoutMs,
@@ -154,14 +158,19 @@ export async function runListWatch<Item>(
   };
 
   const follow = async (initial: boolean): Promise<WatchEnd> => {
+    const ended = new AbortController();
+    const both = AbortSignal.any([signal, ended.signal]);
+    let contradiction: string | undefined;
+    if (initial) witness.forget();
     const end = await watchOnce({
       connection,
       spec,
       select,
       store,
+      witness,
       version: initial ? undefined : version,
       timeoutSeconds: Math.max(1, Math.round((watchMs * (1 + Math.random())) / 1000)),
-      signal,
+      signal: both,
       headersTimeoutMs,
       silenceMs,
       initialSilenceMs,
@@ -172,6 +181,10 @@ export async function runListWatch<Item>(
         else {
           inTouch();
           state('watching', '');
+          void witness.contradiction(version, both).then((found) => {
+            contradiction = found;
+            if (found !== undefined) ended.abort();
+          });
         }
       },
       onBytes: heard,
@@ -182,7 +195,11 @@ export async function runListWatch<Item>(
       },
     });
     version = end.version;
-    return end;
+    const found = contradiction;
+    ended.abort();
+    if (found === undefined) return end;
+    const relist = `the server goes on from another history than ours: ${found}`;
+    return { ...end, relist, error: new SdkError(relist, { code: 'API_ERROR', retryable: true }) };
   };
 
   while (!signal.aborted) {

@@ -13,6 +13,7 @@ import { createListCutter } from './json-stream.ts';
 import type { KindSpec } from './kind-spec.ts';
 import { parsersOf, pathOf, queryOf } from './kind-spec.ts';
 import { readStream } from './read-stream.ts';
+import type { Witness } from './witness.ts';
 
 /** What one full list needs. */
 export interface ListTask<Item> {
@@ -20,6 +21,7 @@ export interface ListTask<Item> {
   readonly spec: KindSpec<Item>;
   readonly select: SelectOptions;
   readonly store: Store<Item>;
+  readonly witness: Witness;
   /** Objects a page; 0: all in one answer. */
   readonly pageSize: number;
   readonly signal: AbortSignal;
@@ -57,7 +59,7 @@ async function listPage<Item>(
   token: string,
   unseen: Set<string>,
 ): Promise<{ resourceVersion: string; continue: string }> {
-  const { connection, spec, select, store, signal } = task;
+  const { connection, spec, select, store, witness, signal } = task;
   const response = await openApi(connection, {
     path: pathOf(spec, select.namespace),
     query: {
@@ -70,8 +72,10 @@ async function listPage<Item>(
   });
   const parse = parsersOf(spec).object;
   const cutter = createListCutter((bytes) => {
-    const key = putRaw(store, spec, parse(bytes));
+    const raw = parse(bytes);
+    const key = putRaw(store, spec, raw);
     if (key !== undefined) unseen.delete(key);
+    witness.note(raw, false);
   });
   try {
     await readStream(response.body, {

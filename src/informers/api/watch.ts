@@ -14,6 +14,7 @@ import { createLineCutter } from './json-stream.ts';
 import type { KindSpec } from './kind-spec.ts';
 import { parsersOf, pathOf, queryOf } from './kind-spec.ts';
 import { SILENT, readStream } from './read-stream.ts';
+import type { Witness } from './witness.ts';
 
 /** What one watch needs. */
 export interface WatchTask<Item> {
@@ -21,6 +22,7 @@ export interface WatchTask<Item> {
   readonly spec: KindSpec<Item>;
   readonly select: SelectOptions;
   readonly store: Store<Item>;
+  readonly witness: Witness;
   /** Where to go on from; `undefined`: the server streams the full picture first (WatchList). */
   readonly version: string | undefined;
   /** Seconds after which the server is to end the watch. */
@@ -116,6 +118,7 @@ export async function watchOnce<Item>(task: WatchTask<Item>): Promise<WatchEnd> 
     const key = event.type === 'DELETED' ? keyOf(event.object) : putRaw(store, spec, event.object);
     if (key === undefined) return;
     if (event.type === 'DELETED') store.remove(key);
+    task.witness.note(event.object, event.type === 'DELETED');
     unseen?.delete(key);
     if (unseen === undefined && at !== '') version = at;
   };
