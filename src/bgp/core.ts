@@ -247,7 +247,7 @@ export function createCore(
     if (sweeps.length > 0) more = true;
     for (const one of aggregates) one?.work();
     if (!core.deferring) {
-      if (exports.work(within(EXPORT_MS))) more = true;
+      if (exports.work(clock.now, EXPORT_MS)) more = true;
       routes.publish();
       if (!more && !postpone()) {
         late = within(COLLECT_MS);

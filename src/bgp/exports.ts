@@ -6,6 +6,7 @@ import type { ExportSettings } from './rib/export-attributes.ts';
 import type { ExportGroup, Member, PolicyHook } from './rib/group-types.ts';
 import { createExportGroup } from './rib/group.ts';
 import { createPathGroup } from './rib/path-group.ts';
+import { createPace } from './pace.ts';
 import type { Rib } from './rib/table.ts';
 
 /** How a member's group is to be. */
@@ -36,15 +37,19 @@ export interface Exports {
   ): void;
   /** Queues a prefix; `bestChanged` false: only for peers that take several paths. */
   mark(rib: Rib, prefix: number, bestChanged: boolean): void;
-  /** Encodes and sends what is queued, in slices until it is late; returns whether there is more to do now. */
-  work(late: () => boolean): boolean;
+  /** Has the groups whose policy looks into a set judge a prefix anew. */
+  retell(rib: Rib, prefix: number, set: unknown): void;
+  /** Encodes and sends what is queued, in slices for so many milliseconds; returns whether there is more to do now. */
+  work(now: () => number, ms: number): boolean;
   /** Whether a prefix may not be forgotten yet. */
   needed(rib: Rib): (prefix: number) => boolean;
   readonly groups: Iterable<ExportGroup>;
 }
 
-/** Prefixes that one group handles at a time, and so often at most in one turn. */
-const SLICE = 2048;
+/** Prefixes that one group handles at a time, for how many milliseconds about, and so often at most in one turn. */
+const LEAST = 512;
+const MOST = 4096;
+const SLICE_MS = 2;
 const ROUNDS = 16;
 
 function keyOf(spec: GroupSpec): string {
@@ -66,6 +71,7 @@ export function createExports(): Exports {
   const groups = new Map<string, ExportGroup>();
   const several = new Set<ExportGroup>();
   let next = 0;
+  const pace = createPace(LEAST, MOST, SLICE_MS);
   let list4: readonly ExportGroup[] = [];
   let list6: readonly ExportGroup[] = [];
   const refill = (): void => {
@@ -134,17 +140,25 @@ export function createExports(): Exports {
       const list = rib.family === 4 ? list4 : list6;
       for (let index = 0; index < list.length; index++) list[index]!.mark(prefix);
     },
-    work(late) {
+    retell(rib, prefix, set) {
+      for (const group of rib.family === 4 ? list4 : list6)
+        if (group.policy?.sets.includes(set) === true) group.mark(prefix);
+    },
+    work(now, ms) {
       const all = [...groups.values()];
+      const end = now() + ms;
       let more = true;
       for (let round = 0; more && round < ROUNDS; round++) {
         more = false;
         for (let count = 0; count < all.length; count++) {
           // Whose turn it was when it became late begins the next.
           const group = all[next++ % all.length]!;
-          if (group.flush(SLICE)) more = true;
-          if (group.resync(SLICE)) more = true;
-          if (late()) return more || count + 1 < all.length;
+          const began = now();
+          if (group.flush(pace.amount)) more = true;
+          if (group.resync(pace.amount)) more = true;
+          const ended = now();
+          pace.took(ended - began);
+          if (ended >= end) return more || count + 1 < all.length;
         }
       }
       return more;

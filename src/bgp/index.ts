@@ -43,7 +43,9 @@ export type { BfdMonitor, BfdTarget, BfdWatch } from './bfd/monitor.ts';
 export { createBfdMonitor } from './bfd/monitor.ts';
 export type { BfdPacket, BfdState } from './bfd/packet.ts';
 export { decodeBfd, encodeBfd } from './bfd/packet.ts';
-export type { Match, PolicyRule, PrefixRange } from './policy/match.ts';
+export type { Match, PolicyRule } from './policy/match.ts';
+export type { PrefixRange, PrefixSet, ReadRange } from './policy/prefix-set.ts';
+export { createPrefixSet } from './policy/prefix-set.ts';
 export {
   all,
   any,
@@ -51,8 +53,11 @@ export {
   createPolicy,
   fromKind,
   hasCommunity,
+  hasLargeCommunity,
   hasOrigin,
+  nextHopIn,
   not,
   peerIs,
   prefixIn,
+  roleIs,
 } from './policy/match.ts';

@@ -49,7 +49,9 @@ export function factsOf(made: PeerRuntimeOptions, settings: () => PeerSettings):
     ribPeer: (routerId) => ({ index, kind, routerId, addressKey }),
     hookOf(policy, rib, direction, asn) {
       if (policy === undefined) return undefined;
-      const context = { direction, peer: { address: bare, asn, kind, name: settings().name ?? address } };
+      const { name = address, role } = settings();
+      const peer = { address: bare, asn, kind, name, ...(role === undefined ? {} : { role }) };
+      const context = { direction, peer };
       return createHook({ policy, store: core.store, table: rib.prefixes, context, sourceOf });
     },
   };

@@ -29,6 +29,8 @@ export interface Inbound {
   update(bytes: Uint8Array, offset: number, length: number): Reset | undefined;
   /** Runs the import policy of now over everything that the peer sent. */
   reimport(): void;
+  /** Runs it over one path that the peer sent. */
+  reimportRow(rib: Rib, row: number): void;
   /** Ends what still runs over several turns. */
   finish(): void;
 }
@@ -111,6 +113,20 @@ export function createInbound(
     }
   };
 
+  const reimportRow = (rib: Rib, row: number): void => {
+    if (session === undefined || (rib.rowFlags[row]! & LONG_STALE) !== 0) return;
+    const prefix = rib.rowPrefix[row]!;
+    const next = core.intake.importSet(session, rib.rowIn[row]!, rib, prefix);
+    const old = rib.rowAttr[row]!;
+    if (next === old) {
+      if (next >= 0) release(core.store, next);
+      return;
+    }
+    rib.rowAttr[row] = next;
+    if (old >= 0) release(core.store, old);
+    settle(rib, prefix, rib.best[prefix] === row);
+  };
+
   return {
     waiting,
     up(settled, opened) {
@@ -154,23 +170,11 @@ export function createInbound(
     },
     reimport() {
       if (session === undefined) return;
-      const current = { ...session, ...importing() };
-      session = current;
+      session = { ...session, ...importing() };
       finishSweep();
-      finishSweep = core.sweep(index, [4, 6], (rib, row) => {
-        if ((rib.rowFlags[row]! & LONG_STALE) !== 0) return;
-        const prefix = rib.rowPrefix[row]!;
-        const next = core.intake.importSet(current, rib.rowIn[row]!, rib, prefix);
-        const old = rib.rowAttr[row]!;
-        if (next === old) {
-          if (next >= 0) release(core.store, next);
-          return;
-        }
-        rib.rowAttr[row] = next;
-        if (old >= 0) release(core.store, old);
-        settle(rib, prefix, rib.best[prefix] === row);
-      });
+      finishSweep = core.sweep(index, [4, 6], reimportRow);
     },
+    reimportRow,
     finish: () => finishSweep(),
   };
 }

@@ -268,6 +268,7 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
       options = next;
     },
     reimport: inbound.reimport,
+    reimportRow: inbound.reimportRow,
     specOf: outbound.specOf,
     moved: outbound.moved,
     softReset() {

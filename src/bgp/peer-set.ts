@@ -11,6 +11,7 @@ import type { DynamicPeerOptions, PeerOptions, SpeakerConfig } from './model.ts'
 import { peerAddress } from './peer-facts.ts';
 import { createPeerRuntime } from './peer-runtime.ts';
 import type { DefaultPolicies, PeerRuntime } from './peer-types.ts';
+import { createPolicyWatch } from './policy-watch.ts';
 import type { PolicyRoute } from './policy/types.ts';
 import type { Connection, Listener, Transport } from './session/transport.ts';
 
@@ -22,6 +23,7 @@ export interface PeerSet extends Iterable<PeerRuntime> {
   setPeers(wanted: readonly PeerOptions[]): void;
   setDynamicPeers(wanted: readonly DynamicPeerOptions[]): void;
   setPolicies(policies: DefaultPolicies): void;
+  close(): void;
   /** Gives an accepted connection to its peer, or refuses it. */
   accept(connection: Connection): void;
 }
@@ -53,6 +55,14 @@ export function createPeerSet({ core, config, transport, listeners, ...made }: P
   const peers = new Map<string, PeerRuntime>();
   const byIndex = new Map<number, PeerRuntime>();
   let dynamics: readonly Dynamic[] = [];
+  const watch = createPolicyWatch(
+    core,
+    () => peers.values(),
+    ({ options }) => ({
+      importPolicy: options.importPolicy ?? policies.importPolicy,
+      exportPolicy: options.exportPolicy ?? policies.exportPolicy,
+    }),
+  );
 
   const sourceOf = (index: number): PolicyRoute['source'] => {
     const runtime = byIndex.get(index);
@@ -96,6 +106,7 @@ export function createPeerSet({ core, config, transport, listeners, ...made }: P
     made.onAdd(peer);
     peers.set(key, runtime);
     byIndex.set(runtime.index, runtime);
+    watch.renew();
     if (dynamic === undefined) protect(address, peer);
     onChange();
     return runtime;
@@ -105,6 +116,7 @@ export function createPeerSet({ core, config, transport, listeners, ...made }: P
     peers.delete(key);
     runtime.close(notification(6, subcode));
     byIndex.delete(runtime.index);
+    watch.renew();
     protect(runtime.address, undefined);
     onChange();
   };
@@ -162,6 +174,7 @@ export function createPeerSet({ core, config, transport, listeners, ...made }: P
         }
       }
       if (regrouped.size > 0) regroup(regrouped);
+      watch.renew();
       for (const [key, peer] of byKey) if (!peers.has(key)) add(key, peer, undefined).start();
       core.schedule();
     },
@@ -178,8 +191,10 @@ export function createPeerSet({ core, config, transport, listeners, ...made }: P
       Object.assign(policies, { importPolicy: next.importPolicy, exportPolicy: next.exportPolicy });
       for (const peer of peers.values()) peer.reimport();
       regroup();
+      watch.renew();
       core.schedule();
     },
+    close: () => watch.close(),
     accept(connection) {
       const { remoteAddress, localAddress } = connection;
       let chosen: PeerRuntime | undefined;

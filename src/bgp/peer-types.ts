@@ -9,6 +9,7 @@ import type { GroupSpec } from './exports.ts';
 import type { PeerOptions, SessionOptions, SpeakerConfig } from './model.ts';
 import type { Policy, PolicyRoute } from './policy/types.ts';
 import type { ExportGroup } from './rib/group-types.ts';
+import type { Rib } from './rib/table.ts';
 import type { SessionDriver } from './session/driver-types.ts';
 import type { Connection, Transport } from './session/transport.ts';
 import type { PeerStatus } from './speaker-types.ts';
@@ -39,6 +40,8 @@ export interface PeerRuntime {
   change(options: PeerSettings): void;
   /** Runs the import policy of now over everything that the peer sent. */
   reimport(): void;
+  /** Runs it over one path that the peer sent. */
+  reimportRow(rib: Rib, row: number): void;
   /** What its update group of a family is to be. */
   specOf(family: 4 | 6): GroupSpec;
   /** It sits in another group now. */

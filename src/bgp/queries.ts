@@ -10,7 +10,7 @@ import { ORIGINS, nextHopText, readAttributes } from './rib/attributes.ts';
 import { LOOP } from './rib/attribute-store.ts';
 import { usable, whyBest, whyNot } from './rib/decision.ts';
 import type { ExportGroup } from './rib/group-types.ts';
-import { findPrefix } from './rib/prefix-table.ts';
+import { findPrefix, prefixOf } from './rib/prefix-table.ts';
 import { STALE } from './rib/table.ts';
 import type { Rib } from './rib/table.ts';
 import type { PathView } from './speaker-types.ts';
@@ -82,13 +82,7 @@ export function subnets(core: Core, text: string, addressOf: (peer: number) => s
   const views: PathView[] = [];
   eachPrefix(core, (rib, prefix) => {
     if (rib.family !== outer.family || rib.prefixes.lengths[prefix]! < outer.length) return;
-    const { bits } = rib.prefixes;
-    const at = prefix * 4;
-    const address =
-      rib.family === 4
-        ? ({ family: 4, value: bits[prefix]! } as const)
-        : ({ family: 6, words: [bits[at]!, bits[at + 1]!, bits[at + 2]!, bits[at + 3]!] } as const);
-    if (contains(outer, address)) views.push(...pathsOf(core, rib, prefix, addressOf));
+    if (contains(outer, prefixOf(rib.prefixes, prefix))) views.push(...pathsOf(core, rib, prefix, addressOf));
   });
   return views;
 }

@@ -146,6 +146,48 @@ describe('long-lived graceful restart (RFC 9494)', () => {
     expect(aware.lookup('10.2.0.0/16')).toEqual([]);
   });
 
+  it('a peer that comes back and goes again without End-of-RIB does not prolong the term', async () => {
+    const network = createMemoryNetwork();
+    const one = await host(network, 1, [2], llgr);
+    const two = await host(network, 2, [1], llgr);
+    advertise(two, '10.2.0.0/16');
+    network.run(5000);
+    await two.close({ graceful: true });
+    network.run(30_000);
+    expect(one.lookup('10.2.0.0/16')[0]?.attributes.communities).toEqual([0xffff0006]);
+    // It waits for a third that never comes, so that it says nothing and no End-of-RIB either.
+    const back = { gracefulRestart: { ...llgr.gracefulRestart, restartTime: 200, restarting: true } };
+    const again = await host(network, 2, [1, 3], back);
+    network.run(5000);
+    expect(one.peers()[0]).toMatchObject({ state: 'established', restarting: true });
+    await again.close({ graceful: true });
+    network.run(1000);
+    expect(one.lookup('10.2.0.0/16')).toHaveLength(1);
+    // 5 s of restart time and 60 s of the long term after the first end, of which 36 are over.
+    network.run(28_000);
+    expect(one.lookup('10.2.0.0/16')).toHaveLength(1);
+    network.run(2000);
+    expect(one.lookup('10.2.0.0/16')).toEqual([]);
+  });
+
+  it('a route that the import policy marks NO_LLGR is no last resort', async () => {
+    const network = createMemoryNetwork();
+    const importPolicy: Policy = {
+      readsPrefix: true,
+      evaluate: ({ prefix }) => (prefix === '10.2.0.0/16' ? { communities: [0xffff0007] } : true),
+    };
+    const one = await host(network, 1, [2], { ...llgr, importPolicy });
+    const two = await host(network, 2, [1], llgr);
+    advertise(two, '10.2.0.0/16', '10.3.0.0/16');
+    network.run(5000);
+    await two.close({ graceful: true });
+    network.run(4000);
+    expect(one.lookup('10.2.0.0/16')).toHaveLength(1);
+    network.run(3000);
+    expect(one.lookup('10.2.0.0/16')).toEqual([]);
+    expect(one.lookup('10.3.0.0/16')).toHaveLength(1);
+  });
+
   it('any other path is better than a last resort', async () => {
     const network = createMemoryNetwork();
     const one = await host(network, 1, [2, 3], llgr);

@@ -76,15 +76,18 @@ export function createRetention({ core, peer, address, onChange }: RetentionOpti
     }
   };
 
-  const mark = (families: readonly FamilyNumber[]): void => {
-    for (const family of families) stale.add(family);
-    sweep(families, (rib, row) => {
-      const flags = rib.rowFlags[row]!;
-      // A path stale already was not refreshed since the restart before: it goes (RFC 4724 section 4.2), unless it has its own term.
-      if ((flags & (STALE | LONG_STALE)) === STALE) dropRow(rib, row);
-      else rib.rowFlags[row] = flags | STALE;
-    });
-    finishSweep();
+  /** `drops`: whether paths of a family that are stale already go. */
+  const mark = (families: readonly FamilyNumber[], drops: (family: FamilyNumber) => boolean): void => {
+    for (const family of families) {
+      stale.add(family);
+      const drop = drops(family);
+      sweep([family], (rib, row) => {
+        const flags = rib.rowFlags[row]!;
+        if (drop && (flags & STALE) !== 0) dropRow(rib, row);
+        else rib.rowFlags[row] = flags | STALE;
+      });
+      finishSweep();
+    }
   };
 
   const purge = (wanted: readonly FamilyNumber[], reason: string): void => {
@@ -99,7 +102,10 @@ export function createRetention({ core, peer, address, onChange }: RetentionOpti
     onChange();
   };
 
-  /** RFC 9494 section 4.2: the last resort, said to be one by a community; routes that must not be one go. */
+  /**
+   * RFC 9494 section 4.2: the last resort, said to be one by a community; routes that must not be one go. A term that runs already goes on
+   * as it is: consecutive restarts do not prolong it.
+   */
   const prolong = (family: FamilyNumber, seconds: number): void => {
     const made = new Map<number, number>();
     const stamped = (attr: number, rib: Rib): number => {
@@ -117,10 +123,13 @@ export function createRetention({ core, peer, address, onChange }: RetentionOpti
     const visit = (rib: Rib, row: number): void => {
       if ((rib.rowFlags[row]! & STALE) === 0) return;
       const attr = rib.rowAttr[row]!;
-      if ((store.wellKnown[rib.rowIn[row]!]! & NO_LLGR_BIT) !== 0) {
+      // Marked by the peer, or by the import policy.
+      const marks = store.wellKnown[rib.rowIn[row]!]! | (attr < 0 ? 0 : store.wellKnown[attr]!);
+      if ((marks & NO_LLGR_BIT) !== 0) {
         dropRow(rib, row);
         return;
       }
+      if ((rib.rowFlags[row]! & LONG_STALE) !== 0) return;
       rib.rowFlags[row]! |= LONG_STALE;
       if (attr < 0) return;
       const next = stamped(attr, rib);
@@ -136,10 +145,11 @@ export function createRetention({ core, peer, address, onChange }: RetentionOpti
         if (next >= 0) release(store, next);
       }
     });
-    long.set(
-      family,
-      after(seconds, () => purge([family], 'the peer did not come back within its long-lived stale time')),
-    );
+    if (!long.has(family))
+      long.set(
+        family,
+        after(seconds, () => purge([family], 'the peer did not come back within its long-lived stale time')),
+      );
     core.emit({ type: 'stale', peer: address, reason: `IPv${family} routes kept as last resort for ${seconds} s` });
     core.schedule();
     onChange();
@@ -170,14 +180,15 @@ export function createRetention({ core, peer, address, onChange }: RetentionOpti
       forget(dropped);
       sweep(dropped, dropRow);
       if (kept.length === 0) return;
-      mark(kept);
+      // Not told again since the restart before: those go (RFC 4724 section 4.2), but not before their long term (RFC 9494 section 4.2).
+      mark(kept, (family) => term(family) === 0 && !long.has(family));
       core.emit({ type: 'stale', peer: address, reason: `routes kept for ${restartTime} s` });
-      for (const family of kept) if (!short.includes(family) && !long.has(family)) prolong(family, term(family));
+      for (const family of kept) if (!short.includes(family)) prolong(family, term(family));
       if (short.length === 0) return;
       cancelTimer = after(restartTime, () => {
         for (const family of short) {
-          if (long.has(family) || !stale.has(family)) continue;
-          if (term(family) > 0) prolong(family, term(family));
+          if (!stale.has(family)) continue;
+          if (long.has(family) || term(family) > 0) prolong(family, term(family));
           else purge([family], 'the peer did not come back in time');
         }
       });
@@ -201,7 +212,7 @@ export function createRetention({ core, peer, address, onChange }: RetentionOpti
       purge([family], 'stale routes not announced again before End-of-RIB');
     },
     refreshBegins(family) {
-      mark([family]);
+      mark([family], () => false);
     },
     refreshEnds(family) {
       purge([family], 'not told again in a route refresh');

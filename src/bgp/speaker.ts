@@ -114,6 +114,7 @@ export async function createSpeaker(options: SpeakerOptions): Promise<Speaker> {
     stations.clear();
     const reason = how.graceful === true ? undefined : shutdownNotification(how.message);
     for (const runtime of peers) runtime.shutdown(reason);
+    peers.close();
     peersChanged.next(statuses());
     await Promise.all([core.bfd.close(), ...listeners.map((listener) => listener.close())]);
     peersChanged.complete();

@@ -9,16 +9,12 @@ import type { AttributeStore, Tag } from '../rib/attribute-store.ts';
 import { nextHopBytes, retain } from '../rib/attribute-store.ts';
 import type { PolicyHook } from '../rib/group-types.ts';
 import type { PrefixTable } from '../rib/prefix-table.ts';
+import { prefixOf } from '../rib/prefix-table.ts';
 import type { AttributeChanges, Policy, PolicyContext, PolicyRoute } from './types.ts';
 
 /** Canonical text of a prefix by its id; empty for id -1. */
 export function prefixText(table: PrefixTable, prefix: number): string {
-  if (prefix < 0) return '';
-  const length = table.lengths[prefix]!;
-  if (table.words === 1) return formatPrefix({ family: 4, value: table.bits[prefix]!, length });
-  const at = prefix * 4;
-  const { bits } = table;
-  return formatPrefix({ family: 6, words: [bits[at]!, bits[at + 1]!, bits[at + 2]!, bits[at + 3]!], length });
+  return prefix < 0 ? '' : formatPrefix(prefixOf(table, prefix));
 }
 
 /** Attributes with changes applied; those set to `null` are gone. */
@@ -53,9 +49,11 @@ export interface HookOptions {
 /** Makes the hook of a policy. */
 export function createHook({ policy, store, table, context, sourceOf }: HookOptions): PolicyHook {
   const { family } = table;
+  const { sets = [] } = policy;
   let keepMed = false;
   return {
-    readsPrefix: policy.readsPrefix ?? true,
+    readsPrefix: (policy.readsPrefix ?? true) || sets.length > 0,
+    sets,
     get keepMed() {
       return keepMed;
     },

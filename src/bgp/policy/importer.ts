@@ -53,6 +53,7 @@ export function createImporter({
 
   return {
     readsPrefix: policy?.readsPrefix ?? false,
+    sets: policy?.sets ?? [],
     keepMed: false,
     evaluate(attr, prefix, sourcePeer) {
       let now = checkRole(attr);

@@ -3,51 +3,63 @@
  * asked once a set of attributes.
  * Stands on types.ts; pure, testable without a session.
  */
-import type { Prefix } from '../../net/index.ts';
-import { contains, parsePrefix } from '../../net/index.ts';
+import { contains, parseAddress, parsePrefix } from '../../net/index.ts';
 import { parseCommunity } from '../message/attributes/communities.ts';
+import type { Role } from '../message/types.ts';
+import type { PrefixRange, PrefixSet } from './prefix-set.ts';
+import { createPrefixSet } from './prefix-set.ts';
 import type { Policy, PolicyContext, PolicyRoute, Verdict } from './types.ts';
 
 /** A condition on routes. */
 export interface Match {
   readonly readsPrefix: boolean;
   readonly readsPeer: boolean;
+  /** Sets that it looks into. */
+  readonly sets?: readonly PrefixSet[];
   /** Whether a route fits. */
   test(route: PolicyRoute, context: PolicyContext): boolean;
 }
 
 const byAttributes = (test: Match['test']): Match => ({ readsPrefix: false, readsPeer: false, test });
 
-/** Routes within a prefix, of lengths from `ge` to `le`. @defaultValue exactly the prefix's length */
-export interface PrefixRange {
-  readonly prefix: string;
-  readonly ge?: number;
-  readonly le?: number;
-}
-
-/** Matches prefixes in any of the ranges. @throws SdkError `INVALID_PREFIX` */
-export function prefixIn(ranges: readonly PrefixRange[]): Match {
-  const read = ranges.map(({ prefix, ge, le }) => {
-    const parsed = parsePrefix(prefix);
-    return { parsed, low: ge ?? parsed.length, high: le ?? ge ?? parsed.length };
-  });
+/**
+ * Matches prefixes in any of the ranges, or in a set that may change: routes that a change concerns are judged anew.
+ * @throws SdkError `INVALID_PREFIX`
+ */
+export function prefixIn(ranges: readonly (string | PrefixRange)[] | PrefixSet): Match {
+  const fixed = Array.isArray(ranges);
+  const set = fixed ? createPrefixSet(ranges as readonly (string | PrefixRange)[]) : (ranges as PrefixSet);
   return {
     readsPrefix: true,
     readsPeer: false,
-    test(route) {
-      const { length, ...address }: Prefix = parsePrefix(route.prefix);
-      return read.some(
-        ({ parsed, low, high }) =>
-          length >= low && length <= high && length >= parsed.length && contains(parsed, address),
-      );
-    },
+    sets: fixed ? [] : [set],
+    test: (route) => set.has(route.prefix),
   };
+}
+
+/** Matches routes by their next hop: an address within one of the prefixes. @throws SdkError `INVALID_PREFIX` */
+export function nextHopIn(prefixes: readonly string[]): Match {
+  const read = prefixes.map((prefix) => parsePrefix(prefix));
+  return byAttributes(({ nextHop }) => {
+    if (nextHop === '') return false;
+    const address = parseAddress(nextHop);
+    return read.some((prefix) => prefix.family === address.family && contains(prefix, address));
+  });
 }
 
 /** Matches routes that carry a community, as `ASN:value` or by a well-known name. */
 export function hasCommunity(text: string): Match {
   const value = parseCommunity(text);
   return byAttributes((route) => value !== undefined && (route.attributes.communities?.includes(value) ?? false));
+}
+
+/** Matches routes that carry a large community (RFC 8092), as `global:local1:local2`. */
+export function hasLargeCommunity(text: string): Match {
+  const parts = text.split(':').map(Number);
+  return byAttributes(
+    ({ attributes: { largeCommunities = [] } }) =>
+      parts.length === 3 && largeCommunities.some((one) => parts.every((part, at) => part === one[at])),
+  );
 }
 
 /** Matches AS paths, written as numbers with spaces between, by a regular expression. */
@@ -70,11 +82,18 @@ export function peerIs(...kinds: readonly PolicyContext['peer']['kind'][]): Matc
   return { readsPrefix: false, readsPeer: true, test: (_route, { peer }) => kinds.includes(peer.kind) };
 }
 
+/** Matches by our role towards the peer that the policy is applied for (RFC 9234). */
+export function roleIs(...roles: readonly Role[]): Match {
+  const test: Match['test'] = (_route, { peer }) => peer.role !== undefined && roles.includes(peer.role);
+  return { readsPrefix: false, readsPeer: true, test };
+}
+
 /** Matches when all do. */
 export function all(...parts: readonly Match[]): Match {
   return {
     readsPrefix: parts.some((part) => part.readsPrefix),
     readsPeer: parts.some((part) => part.readsPeer),
+    sets: parts.flatMap(({ sets = [] }) => sets),
     test: (route, context) => parts.every((part) => part.test(route, context)),
   };
 }
@@ -115,6 +134,7 @@ export function createPolicy(rules: readonly PolicyRule[], otherwise: Verdict = 
   return {
     readsPrefix: rules.some(({ when }) => when.readsPrefix),
     readsPeer: rules.some(({ when }) => when.readsPeer),
+    sets: [...new Set(rules.flatMap(({ when: { sets = [] } }) => sets))],
     evaluate: (route, context) => rules.find(({ when }) => when.test(route, context))?.then ?? otherwise,
   };
 }

@@ -5,7 +5,8 @@
  * Types only; match.ts has the building blocks.
  */
 import type { Advertisement } from '../../net/values.ts';
-import type { PathAttributes } from '../message/types.ts';
+import type { PathAttributes, Role } from '../message/types.ts';
+import type { PrefixSet } from './prefix-set.ts';
 
 /** A route as a policy sees it. Fields are read lazily: what a policy does not look at costs nothing. */
 export interface PolicyRoute {
@@ -34,6 +35,8 @@ export interface PolicyContext {
     readonly asn: number;
     readonly kind: 'ebgp' | 'ibgp' | 'ibgp-client' | 'confed';
     readonly name: string;
+    /** Our role towards it, where one is configured. */
+    readonly role?: Role;
   };
 }
 
@@ -60,6 +63,8 @@ export interface Policy {
   readonly readsPrefix?: boolean;
   /** Whether `evaluate` looks at the context's peer; when false, peers with this policy share one update group. @defaultValue true */
   readonly readsPeer?: boolean;
-  /** Decides about one route. Must be a pure function of its arguments: answers are remembered. */
+  /** Sets that `evaluate` looks into; when one changes, routes that it concerns are judged anew. @defaultValue none */
+  readonly sets?: readonly PrefixSet[];
+  /** Decides about one route. Must be a pure function of its arguments and of `sets`: answers are remembered. */
   evaluate(route: PolicyRoute, context: PolicyContext): Verdict;
 }

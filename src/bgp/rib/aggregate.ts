@@ -10,7 +10,7 @@ import type { AttributeStore } from './attribute-store.ts';
 import { nextHopBytes, release } from './attribute-store.ts';
 import { keepAttributes, originate, readAttributes } from './attributes.ts';
 import { capacityFor, growInt32, growUint8 } from './columns.ts';
-import { findPrefix, internPrefix } from './prefix-table.ts';
+import { findPrefix, internPrefix, prefixOf } from './prefix-table.ts';
 import type { Rib } from './table.ts';
 import { dropRow, findRow, fitRib, putPath, settle } from './table.ts';
 
@@ -77,14 +77,8 @@ export function createAggregates(
   let changed = false;
 
   const coverOf = (prefix: number): number => {
-    const length = prefixes.lengths[prefix]!;
-    const { bits } = prefixes;
-    const at = prefix * 4;
-    const address =
-      rib.family === 4
-        ? ({ family: 4, value: bits[prefix]! } as const)
-        : ({ family: 6, words: [bits[at]!, bits[at + 1]!, bits[at + 2]!, bits[at + 3]!] } as const);
-    return made.findIndex((one) => one.prefix.length < length && contains(one.prefix, address));
+    const route = prefixOf(prefixes, prefix);
+    return made.findIndex((one) => one.prefix.length < route.length && contains(one.prefix, route));
   };
 
   const note = (prefix: number): void => {

@@ -9,6 +9,8 @@ import type { Rib } from './table.ts';
 export interface PolicyHook {
   /** Whether verdicts depend on the prefix, so that they may not be remembered by attribute set. */
   readonly readsPrefix: boolean;
+  /** Sets that change and that verdicts depend on. */
+  readonly sets: readonly unknown[];
   /**
    * @returns the set that leaves the policy with one reference taken, -1 to reject
    */
@@ -54,6 +56,7 @@ export interface ExportGroup {
     peer: number,
   ): readonly { readonly attr: number; readonly pathId: number; readonly source: number }[];
   readonly queued: number;
+  readonly policy: PolicyHook | undefined;
   setPolicy(policy: PolicyHook | undefined): void;
   /** Moves some of the members, with all that they were told, to a group of their own under another policy. */
   split(peers: readonly number[], policy: PolicyHook | undefined): ExportGroup;

@@ -246,6 +246,9 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
     get queued() {
       return queueTail - queueHead;
     },
+    get policy() {
+      return outgoing.policy;
+    },
     setPolicy(next) {
       outgoing.setPolicy(next);
       markAll();

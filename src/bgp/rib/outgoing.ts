@@ -24,6 +24,7 @@ export interface Outgoing {
   of(attr: number, prefix: number, sourcePeer: number): number;
   /** Lets go of sets made since the last call. */
   settle(): void;
+  readonly policy: PolicyHook | undefined;
   setPolicy(policy: PolicyHook | undefined): void;
   /** Forgets what is remembered. */
   clear(): void;
@@ -87,6 +88,9 @@ export function createOutgoing({ rib, settings, policy: first, translate, maxLen
     settle() {
       for (const attr of fresh) release(store, attr);
       fresh.length = 0;
+    },
+    get policy() {
+      return policy;
     },
     setPolicy(next) {
       policy = next;

@@ -186,6 +186,9 @@ function groupOf(options: PathGroupOptions, seats: Seat[], ids: Map<string, numb
     get queued() {
       return Math.max(0, ...seats.map((seat) => seat.waiting.size));
     },
+    get policy() {
+      return outgoing.policy;
+    },
     setPolicy(next) {
       outgoing.setPolicy(next);
       for (const seat of seats) fill(seat);

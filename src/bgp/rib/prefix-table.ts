@@ -5,6 +5,7 @@
  * grow one at a time, each at a filling of its own: a table of a million prefixes never stops to rehash them all.
  * Stands at the bottom of the RIB; knows nothing of routes.
  */
+import type { Prefix } from '../../net/index.ts';
 import type { Family } from '../../net/values.ts';
 import type { IdStack } from './columns.ts';
 import { capacityFor, createIdStack, growUint32, growUint8, popId, pushId, startOf } from './columns.ts';
@@ -182,4 +183,12 @@ export function removePrefix(table: PrefixTable, id: number): void {
   pushId(table.free, id);
   table.live--;
   table.used[segment]!--;
+}
+
+/** A prefix as a value, by its id. */
+export function prefixOf({ words, bits, lengths }: PrefixTable, id: number): Prefix {
+  const length = lengths[id]!;
+  if (words === 1) return { family: 4, value: bits[id]!, length };
+  const at = id * 4;
+  return { family: 6, words: [bits[at]!, bits[at + 1]!, bits[at + 2]!, bits[at + 3]!], length };
 }

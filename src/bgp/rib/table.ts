@@ -226,13 +226,16 @@ export function forgetPrefix(rib: Rib, prefix: number): void {
   removePrefix(rib.prefixes, prefix);
 }
 
+/** In place of a peer's index: all of them. */
+export const EVERY_PEER = -1;
+
 /**
- * Visits rows of a peer in slices.
+ * Visits rows of a peer, or of {@link EVERY_PEER}, in slices.
  * @returns the row to go on from, -1 at the end
  */
 export function sweepRows(rib: Rib, peer: number, from: number, budget: number, visit: (row: number) => void): number {
   const { rowPeer, rowPrefix } = rib;
   const end = Math.min(rib.rows, from + budget);
-  for (let row = from; row < end; row++) if (rowPeer[row] === peer && rowPrefix[row]! >= 0) visit(row);
+  for (let row = from; row < end; row++) if ((peer < 0 || rowPeer[row] === peer) && rowPrefix[row]! >= 0) visit(row);
   return end >= rib.rows ? -1 : end;
 }

@@ -80,7 +80,7 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
     links[side] = link;
     connection.start({
       onData: (bytes) => {
-        if (links[side] === link && !link.closed) readLink(link, bytes, (slice) => read(link, slice));
+        if (links[side] === link && !link.closed) readLink(context, link, bytes, (slice) => read(link, slice));
       },
       onDrain: () => {
         if (link.closed) return;

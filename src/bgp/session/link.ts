@@ -7,6 +7,8 @@ import { CeaseError, NotificationCode } from '../message/constants.ts';
 import { createFramer } from '../message/framer.ts';
 import type { Framer } from '../message/framer.ts';
 import { describeNotification, hardReset, isHardReset, notification } from '../message/notification.ts';
+import type { Pace } from '../pace.ts';
+import { createPace } from '../pace.ts';
 import type { Clock } from './clock.ts';
 import type { SessionEnd } from './driver-types.ts';
 import type { ConnectionTimer, FsmEvent, Side } from './fsm.ts';
@@ -31,6 +33,7 @@ export interface Link {
   paused: boolean;
   unread: Uint8Array | undefined;
   resuming: boolean;
+  readonly pace: Pace;
   /** When the backlog was last seen to shrink or to be empty, and how long it was then. */
   progressAt: number;
   progressBacklog: number;
@@ -45,6 +48,11 @@ export interface LinkContext {
 }
 
 const NOTHING = new Uint8Array(0);
+
+/** Octets read at a time, and for how many milliseconds about: whoever counts the time spent can stop after each. */
+const LEAST_READ = 4 * 1024;
+const MOST_READ = 32 * 1024;
+const READ_MS = 2;
 
 /** A link over a fresh connection. */
 export function createLink(side: Side, connection: Connection, now: number): Link {
@@ -63,6 +71,7 @@ export function createLink(side: Side, connection: Connection, now: number): Lin
     paused: false,
     unread: undefined,
     resuming: false,
+    pace: createPace(LEAST_READ, MOST_READ, READ_MS),
     progressAt: now,
     progressBacklog: 0,
   };
@@ -108,11 +117,13 @@ export function setLinkTimer(context: LinkContext, link: Link, timer: Connection
   }
 }
 
-/** Octets read at a time: whoever counts the time spent can stop after each. */
-const READ_SLICE = 16 * 1024;
-
 /** Reads a chunk in slices; the rest waits as soon as the link is paused. */
-export function readLink(link: Link, bytes: Uint8Array, read: (slice: Uint8Array) => void): void {
+export function readLink(
+  { clock }: LinkContext,
+  link: Link,
+  bytes: Uint8Array,
+  read: (slice: Uint8Array) => void,
+): void {
   if (link.unread !== undefined) {
     const joined = new Uint8Array(link.unread.length + bytes.length);
     joined.set(link.unread);
@@ -120,12 +131,16 @@ export function readLink(link: Link, bytes: Uint8Array, read: (slice: Uint8Array
     link.unread = joined;
     return;
   }
-  for (let at = 0; at < bytes.length && !link.closed; at += READ_SLICE) {
+  for (let at = 0; at < bytes.length && !link.closed;) {
     if (link.paused) {
       link.unread = bytes.slice(at);
       return;
     }
-    read(bytes.subarray(at, at + READ_SLICE));
+    const began = clock.now();
+    const { amount } = link.pace;
+    read(bytes.subarray(at, at + amount));
+    link.pace.took(clock.now() - began);
+    at += amount;
   }
 }
 
@@ -136,7 +151,7 @@ export function pauseLink(link: Link): void {
 }
 
 /** Goes on reading: first what waits, in a turn of its own, then what comes. */
-export function resumeLink({ clock }: LinkContext, link: Link, read: (slice: Uint8Array) => void): void {
+export function resumeLink(context: LinkContext, link: Link, read: (slice: Uint8Array) => void): void {
   link.paused = false;
   if (link.unread === undefined) {
     link.connection.resume();
@@ -144,12 +159,12 @@ export function resumeLink({ clock }: LinkContext, link: Link, read: (slice: Uin
   }
   if (link.resuming) return;
   link.resuming = true;
-  clock.soon(() => {
+  context.clock.soon(() => {
     link.resuming = false;
     const rest = link.unread;
     if (link.paused || link.closed || rest === undefined) return;
     link.unread = undefined;
-    readLink(link, rest, read);
+    readLink(context, link, rest, read);
     if (!link.paused && !link.closed) link.connection.resume();
   });
 }

@@ -207,7 +207,8 @@ export function negotiate(
             ),
             longLived,
           },
-    longLivedAware: find('long-lived-graceful-restart') !== undefined,
+    // Alone the capability counts for nothing (RFC 9494 section 3.1).
+    longLivedAware: graceful !== undefined && find('long-lived-graceful-restart') !== undefined,
     peerRole,
     peerHostName: find('fqdn')?.hostName ?? '',
     capabilities: [...theirs].sort((a, b) => capabilityCode(a) - capabilityCode(b)),
