@@ -32,6 +32,8 @@ const proofOnly = process.env['PROOF']
       'test/peers/bgp-frr-session.test.ts',
       'test/peers/bgp-gobgp.test.ts',
       'test/peers/bgp-hostile.test.ts',
+      'test/peers/bgp-rib.test.ts',
+      'test/peers/bgp-two-of-ours.test.ts',
     ];
 
 /** One project per level of proof; see CONTRIBUTING. */
