@@ -33,6 +33,7 @@ const proofOnly = process.env['PROOF']
       'test/peers/bgp-gobgp.test.ts',
       'test/peers/bgp-hostile.test.ts',
       'test/peers/bgp-rib.test.ts',
+      'test/peers/bgp-route-server.test.ts',
       'test/peers/bgp-two-of-ours.test.ts',
     ];
 

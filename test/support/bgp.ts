@@ -80,6 +80,10 @@ export interface Scene {
   readonly asn?: number;
   /** The daemon's AS. @defaultValue 65000 */
   readonly own?: number;
+  /** BIRD's identifier. @defaultValue 10.0.0.254 */
+  readonly id?: string;
+  /** Prefixes that BIRD originates. @defaultValue 192.0.2.0/24, 2001:db8:f::/48 */
+  readonly originates?: readonly string[];
   /** Lines of the neighbour; `PEER` is our address. */
   readonly neighbour?: string;
   /** Lines of the IPv4 family, or of both channels of BIRD. */
@@ -97,12 +101,18 @@ const ends = (ns: TestNetns, over6 = false): readonly [here: string, there: stri
 /** BIRD's configuration; its session is the protocol `speaker`. */
 export function birdConfig(ns: TestNetns, scene: Scene = {}): string {
   const [here, there] = ends(ns, scene.over6);
-  return `router id 10.0.0.254;
+  const { originates = ['192.0.2.0/24', '2001:db8:f::/48'] } = scene;
+  const fixed = (of6: boolean): string =>
+    originates
+      .filter((prefix) => prefix.includes(':') === of6)
+      .map((prefix) => `route ${prefix} blackhole;`)
+      .join(' ');
+  return `router id ${scene.id ?? '10.0.0.254'};
 log stderr all;
 protocol device {}
 protocol direct { ipv4; ipv6; }
-protocol static fixed4 { ipv4; route 192.0.2.0/24 blackhole; }
-protocol static fixed6 { ipv6; route 2001:db8:f::/48 blackhole; }
+protocol static fixed4 { ipv4; ${fixed(false)} }
+protocol static fixed6 { ipv6; ${fixed(true)} }
 ${scene.global ?? ''}
 protocol bgp speaker {
   local ${there} as ${scene.own ?? 65000};
