@@ -79,7 +79,8 @@ export function createPeers(cluster: Cluster, store: Store): Peers {
     const role = source.type === 'pods' ? 'peer' : source.type;
     const kind = source.type === 'pods' ? 'ip' : source.type === 'block' ? 'net' : 'ip,port';
     const members = source.type === 'block' ? new Map(source.members) : new Map<string, boolean>();
-    const set = store.createSet({ name, role, kind }, members);
+    const own = source.type === 'named' && source.local;
+    const set = store.createSet({ name, role, kind, ...(own ? { direction: 'ingress' } : {}) }, members);
     const entry: ActiveSet = { set, source, references: 1 };
     active.set(name, entry);
     if (source.type === 'pods') {

@@ -65,7 +65,7 @@ export interface CompiledSet {
   readonly family: Family;
   readonly kind: SetKind;
   readonly role: SetRole;
-  /** For `class`, `group` and `isolated`. */
+  /** For `class`, `group` and `isolated`, and for `named` where only rules about its own pods ask for it. */
   readonly direction?: Direction;
   /** For `class`: the chain that judges its members. */
   readonly chain?: string;
