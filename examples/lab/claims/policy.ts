@@ -1,4 +1,4 @@
-/** A NetworkPolicy on all the paths that traffic takes to a pod: same node, other node, through a Service, from outside. */
+/** A NetworkPolicy on all the paths that traffic takes to a pod: same node and other node, each directly and through a Service, from outside. */
 import { clusterFolder, type Lab } from '../lab.ts';
 import { loadYaml } from '../api.ts';
 import { defaultPort } from '../kubelet.ts';
@@ -37,7 +37,7 @@ export async function policyClaims(lab: Lab, report: Report): Promise<void> {
     return `a stranger was refused ${Math.round(performance.now() - began)} ms after it was written`;
   });
   for (const family of [4, 6] as const) {
-    const service = family === 4 ? '172.16.0.80' : 'fd00:172:16::80';
+    const service = family === 4 ? '172.16.0.8' : 'fd00:172:16::8';
     const vip = family === 4 ? '203.0.113.80' : '2001:db8:f00d::80';
     const paths: Path[] = [
       ...[friend, stranger].flatMap((from) => {
@@ -58,7 +58,9 @@ export async function policyClaims(lab: Lab, report: Report): Promise<void> {
             port: defaultPort,
             allowed,
           },
-          { name: `${who} → Service`, from, to: service, port: 80, allowed },
+          { name: `${who} → Service → pod on the same node`, from, to: `${service}1`, port: 80, allowed },
+          { name: `${who} → Service → pod on another node`, from, to: `${service}2`, port: 80, allowed },
+          { name: `${who} → Service of both`, from, to: `${service}0`, port: 80, allowed },
         ];
       }),
       {
