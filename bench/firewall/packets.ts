@@ -80,14 +80,20 @@ const linear = (flavour: string) => (namespace: string, world: BenchWorld) => {
 };
 
 /** Measures every kind of node; needs root and python3. */
-export async function packetCosts(world: BenchWorld, prefix: string): Promise<Map<string, PacketCost>> {
+export async function packetCosts(
+  world: BenchWorld,
+  spread: BenchWorld,
+  prefix: string,
+): Promise<Map<string, PacketCost>> {
   const large = benchWorld({ pods: 10_000, policies: 1_000, local: 10_000, namespaces: 100, localNamespaces: 100 });
   const nodes: Node[] = [
     { name: 'no rules but conntrack, legacy', world, rules: bare('legacy') },
     { name: 'iptables legacy, 250 pods', world, rules: ours({ flavour: 'legacy' }) },
+    { name: 'iptables legacy, of five namespaces', world: spread, rules: ours({ flavour: 'legacy' }) },
     { name: "kube-router's shape, legacy, 250 pods", world, rules: linear('legacy') },
     { name: 'no rules but conntrack, nft', world, rules: bare('nft') },
     { name: 'iptables nft, 250 pods', world, rules: ours({ flavour: 'nft' }) },
+    { name: 'iptables nft, of five namespaces', world: spread, rules: ours({ flavour: 'nft' }) },
     { name: "kube-router's shape, nft, 250 pods", world, rules: linear('nft') },
     { name: 'no rules but conntrack, nftables', world, rules: bareNftables },
     { name: 'nftables, 250 pods', world, rules: ours({ backend: 'nftables' }) },

@@ -42,7 +42,9 @@ function explain(packet: RefusedPacket, options: DenialOptions): Denial | undefi
   if (direction !== 'ingress' && direction !== 'egress') return undefined;
   const family = packet.source.includes(':') ? 6 : 4;
   const chain = options.state?.().families[family].chains.get(`KUBE-NWPLCY-${id}`);
-  const policies = chain?.kind === 'class' ? chain.policies : first === undefined ? [] : [first];
+  // Where a rule refuses, it is that of one policy; else all that select the pod do.
+  const known = chain?.kind === 'class' && chain.otherwise === 'deny' ? chain.policies : undefined;
+  const policies = known ?? (first === undefined ? [] : [first]);
   const model = options.model?.();
   const { source, destination, protocol, port = 0 } = packet;
   const verdict = model === undefined ? undefined : evaluate(model, { source, destination, protocol, port });

@@ -4,7 +4,8 @@
 import { describe, expect, test } from 'vitest';
 import { evaluate } from './evaluate.ts';
 import type { Flow, PolicyModel } from './evaluate.ts';
-import { labels, namespace, pod, policy } from '../../test/support/firewall/objects.ts';
+import type { ClusterNetworkPolicyObject, ClusterPolicyRule } from '../objects/index.ts';
+import { clusterPolicy, labels, namespace, pod, policy } from '../../test/support/firewall/objects.ts';
 
 const web = pod('shop/web', ['10.1.0.1', 'fd00::1'], { app: 'web' }, { hostIPs: ['172.16.0.1'] });
 const db = pod(
@@ -77,4 +78,84 @@ test('only one node enforces when asked so', () => {
 
 test('an unknown end is an error that names it', () => {
   expect(() => evaluate(model([]), flow('shop/none', 'shop/db'))).toThrow(/source: shop\/none/);
+});
+
+describe('tiers', () => {
+  const everybody = { namespaceSelector: labels(), podSelector: labels() };
+  const rule = (action: 'Accept' | 'Deny' | 'Pass', app?: string): ClusterPolicyRule => ({
+    action,
+    name: '',
+    peers: app === undefined ? [everybody] : [{ ...everybody, podSelector: labels({ app }) }],
+    ports: [],
+  });
+  const shop = { namespaceSelector: labels({ team: 'a' }), podSelector: labels() };
+  const ask = (
+    policies: PolicyModel['policies'],
+    clusterPolicies: readonly ClusterNetworkPolicyObject[],
+    one = flow('shop/web', 'shop/db'),
+  ): string => {
+    const { verdict, because } = evaluate({ ...model(policies), clusterPolicies }, one);
+    const by = because.policy ?? because.policies?.join() ?? '-';
+    return `${verdict} ${because.reason} ${by}${because.tier === undefined ? '' : ` ${because.tier}`}`;
+  };
+  const admin = (name: string, priority: number, ...ingress: ClusterPolicyRule[]) =>
+    clusterPolicy(name, 'Admin', { priority, subject: shop, ingress });
+  const baseline = (name: string, ...ingress: ClusterPolicyRule[]) =>
+    clusterPolicy(name, 'Baseline', { subject: shop, ingress });
+  const closed = policy('shop/closed', labels(), { ingress: [] });
+
+  const cases: [name: string, seen: string, wanted: string][] = [
+    [
+      'Admin denies what a NetworkPolicy allows',
+      ask([dbFromWeb], [admin('no', 1, rule('Deny'))]),
+      'deny rule no Admin',
+    ],
+    [
+      'Admin accepts what a NetworkPolicy refuses',
+      ask([closed], [admin('yes', 1, rule('Accept'))]),
+      'allow rule yes Admin',
+    ],
+    [
+      'the lower priority number is asked first',
+      ask([], [admin('late', 2, rule('Accept')), admin('early', 1, rule('Deny'))]),
+      'deny rule early Admin',
+    ],
+    [
+      'the first rule that matches decides',
+      ask([], [admin('a', 1, rule('Accept', 'web'), rule('Deny'))]),
+      'allow rule a Admin',
+    ],
+    [
+      'Pass skips the rest of the tier',
+      ask([closed], [admin('a', 1, rule('Pass', 'web'), rule('Accept')), admin('b', 2, rule('Accept'))]),
+      'deny isolated shop/closed',
+    ],
+    [
+      'Baseline denies whom no NetworkPolicy selects',
+      ask([], [baseline('base', rule('Deny'))]),
+      'deny rule base Baseline',
+    ],
+    [
+      'Baseline is not asked for whom one selects',
+      ask([dbFromWeb], [baseline('base', rule('Deny'))]),
+      'allow rule shop/db-from-web',
+    ],
+    ['Pass in Baseline is the default', ask([], [baseline('base', rule('Pass'), rule('Deny'))]), 'allow unselected -'],
+    [
+      'a policy that selects another namespace says nothing',
+      ask([], [admin('no', 1, rule('Deny'))], flow('shop/web', 'other/spy')),
+      'allow unselected -',
+    ],
+    [
+      'who is no pod is no peer',
+      ask([], [admin('no', 1, rule('Deny'))], flow('192.0.2.1', 'shop/db')),
+      'allow unselected -',
+    ],
+    [
+      'its own node reaches a pod',
+      ask([], [admin('no', 1, rule('Deny'))], flow('172.16.0.1', 'shop/db')),
+      'allow own-node -',
+    ],
+  ];
+  test.each(cases)('%s', (_, seen, wanted) => expect(seen).toBe(wanted));
 });

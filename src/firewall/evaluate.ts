@@ -1,5 +1,6 @@
 /**
- * Policy, read straight from the API's text: may this flow pass, and which policy and rule say so.
+ * Policy, read straight from the API's text: may this flow pass, and which policy and rule say so. In each direction the Admin tier
+ * is asked, then the NetworkPolicies of the pod's namespace, then, where none of those selects the pod, the Baseline tier.
  * It walks every object for every question, on purpose: it is the oracle that the compiler is tested against and the answer of
  * `explain`, so it shares nothing with the compiler and prefers being obvious to being fast.
  */
@@ -7,6 +8,7 @@ import { tryParseAddress, formatAddress } from '../net/address.ts';
 import { contains, tryParsePrefix } from '../net/prefix.ts';
 import { SdkError } from '../net/errors.ts';
 import type {
+  ClusterNetworkPolicyObject,
   LabelSelector,
   NamespaceObject,
   NetworkPolicyObject,
@@ -23,6 +25,8 @@ export interface PolicyModel {
   readonly pods: readonly PodObject[];
   readonly namespaces: readonly NamespaceObject[];
   readonly policies: readonly NetworkPolicyObject[];
+  /** @defaultValue none */
+  readonly clusterPolicies?: readonly ClusterNetworkPolicyObject[];
   /** Their addresses tell a pod's own node from others; the pods' `hostIPs` are used besides. @defaultValue none */
   readonly nodes?: readonly NodeObject[];
   /** Only what this node enforces: egress of its pods and ingress to its pods. @defaultValue every node */
@@ -46,15 +50,17 @@ export interface Decision {
   readonly direction: 'ingress' | 'egress';
   readonly verdict: 'allow' | 'deny';
   /**
-   * `rule`: a rule allows it; `isolated`: policies select the pod and none allows it; `unselected`: no policy selects the pod;
+   * `rule`: a rule decides it; `isolated`: policies select the pod and none allows it; `unselected`: no policy selects the pod;
    * `no-pod`: that end is no pod under policy; `elsewhere`: another node enforces it; `itself`: a pod reaches itself;
    * `own-node`: a pod's node reaches it.
    */
   readonly reason: 'rule' | 'isolated' | 'unselected' | 'no-pod' | 'elsewhere' | 'itself' | 'own-node';
   /** `namespace/name` of the pod that the direction is about. */
   readonly pod?: string;
-  /** `namespace/name` of the policy whose rule allows. */
+  /** The policy whose rule decides: `namespace/name`, or the name of a ClusterNetworkPolicy. */
   readonly policy?: string;
+  /** With `rule`, where a ClusterNetworkPolicy decides. */
+  readonly tier?: ClusterNetworkPolicyObject['tier'];
   /** Index of that rule in the policy's list of the direction. */
   readonly rule?: number;
   /** With `isolated`: `namespace/name` of the policies that select the pod, sorted. */
@@ -102,7 +108,7 @@ function podAt(model: PolicyModel, address: string): PodObject | undefined {
 
 function matchesPeer(
   model: PolicyModel,
-  policy: NetworkPolicyObject,
+  namespace: string,
   peer: PolicyPeer,
   address: string,
   pod: PodObject | undefined,
@@ -117,10 +123,10 @@ function matchesPeer(
   }
   if (pod === undefined) return false;
   if (peer.namespaceSelector === undefined) {
-    if (pod.namespace !== policy.namespace) return false;
+    if (pod.namespace !== namespace) return false;
   } else {
-    const namespace = model.namespaces.find(({ name }) => name === pod.namespace);
-    if (namespace === undefined || !selects(peer.namespaceSelector, namespace.labels)) return false;
+    const own = model.namespaces.find(({ name }) => name === pod.namespace);
+    if (own === undefined || !selects(peer.namespaceSelector, own.labels)) return false;
   }
   return peer.podSelector === undefined || selects(peer.podSelector, pod.labels);
 }
@@ -140,16 +146,46 @@ function matchesPort(port: PolicyPort, flow: Flow, destination: PodObject | unde
 
 function matchesRule(
   model: PolicyModel,
-  policy: NetworkPolicyObject,
+  namespace: string,
   rule: PolicyRule,
   flow: Flow,
   peer: { address: string; pod: PodObject | undefined },
   destination: PodObject | undefined,
 ): boolean {
   return (
-    (rule.peers.length === 0 || rule.peers.some((one) => matchesPeer(model, policy, one, peer.address, peer.pod))) &&
+    (rule.peers.length === 0 || rule.peers.some((one) => matchesPeer(model, namespace, one, peer.address, peer.pod))) &&
     (rule.ports.length === 0 || rule.ports.some((one) => matchesPort(one, flow, destination)))
   );
+}
+
+/** What the first matching rule of a tier says; nothing when none matches or it passes the flow on. */
+function askTier(
+  model: PolicyModel,
+  tier: ClusterNetworkPolicyObject['tier'],
+  direction: 'ingress' | 'egress',
+  flow: Flow,
+  ends: { pod: PodObject; peer: { address: string; pod: PodObject | undefined }; destination: PodObject | undefined },
+): Pick<Decision, 'verdict' | 'reason' | 'policy' | 'rule' | 'tier'> | undefined {
+  const { pod, peer, destination } = ends;
+  const namespace = model.namespaces.find(({ name }) => name === pod.namespace);
+  const asked = (model.clusterPolicies ?? [])
+    .filter(
+      (policy) =>
+        policy.tier === tier &&
+        namespace !== undefined &&
+        selects(policy.subject.namespaceSelector, namespace.labels) &&
+        selects(policy.subject.podSelector, pod.labels),
+    )
+    .sort((a, b) => a.priority - b.priority || (a.name < b.name ? -1 : 1));
+  for (const policy of asked) {
+    for (const [rule, one] of policy[direction].entries()) {
+      if (!matchesRule(model, '', one, flow, peer, destination)) continue;
+      if (one.action === 'Pass') return undefined;
+      const verdict = one.action === 'Accept' ? 'allow' : 'deny';
+      return { verdict, reason: 'rule', policy: policy.name, rule, tier };
+    }
+  }
+  return undefined;
 }
 
 function isOwnNode(model: PolicyModel, pod: PodObject, address: string): boolean {
@@ -173,6 +209,12 @@ function decide(
   if (direction === 'ingress' && isOwnNode(model, pod, peer.address)) {
     return { ...about, verdict: 'allow', reason: 'own-node' };
   }
+  const byTier = (tier: ClusterNetworkPolicyObject['tier']): Decision | undefined => {
+    const found = askTier(model, tier, direction, flow, { pod, peer, destination: ends.destination.pod });
+    return found === undefined ? undefined : { ...about, ...found };
+  };
+  const admin = byTier('Admin');
+  if (admin !== undefined) return admin;
   const isolating = model.policies
     .filter(
       (policy) =>
@@ -181,10 +223,10 @@ function decide(
         selects(policy.podSelector, pod.labels),
     )
     .sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
-  if (isolating.length === 0) return { ...about, verdict: 'allow', reason: 'unselected' };
+  if (isolating.length === 0) return byTier('Baseline') ?? { ...about, verdict: 'allow', reason: 'unselected' };
   for (const policy of isolating) {
     const rule = (policy[direction] ?? []).findIndex((one) =>
-      matchesRule(model, policy, one, flow, peer, ends.destination.pod),
+      matchesRule(model, policy.namespace, one, flow, peer, ends.destination.pod),
     );
     if (rule >= 0) return { ...about, verdict: 'allow', reason: 'rule', policy: nameOf(policy), rule };
   }

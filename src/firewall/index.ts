@@ -15,7 +15,7 @@ export type {
 } from './compile/compiler.ts';
 export { compile, createPolicyCompiler } from './compile/compiler.ts';
 export type {
-  AllowRule,
+  ChainRule,
   Chain,
   ClassChain,
   CompiledSet,

@@ -5,6 +5,7 @@
 import { combineLatest, distinctUntilChanged, map, shareReplay } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { Issue } from '../net/values.ts';
+import { KINDS } from '../objects/index.ts';
 import type { ObjectKind, ObjectKinds } from '../objects/types.ts';
 import type { ObjectSource, SelectOptions, Source, SourceState } from './source.ts';
 
@@ -16,6 +17,7 @@ export interface InformerKinds {
   readonly services: 'Service';
   readonly endpointSlices: 'EndpointSlice';
   readonly networkPolicies: 'NetworkPolicy';
+  readonly clusterNetworkPolicies: 'ClusterNetworkPolicy';
 }
 
 const NAMES: InformerKinds = {
@@ -25,13 +27,17 @@ const NAMES: InformerKinds = {
   services: 'Service',
   endpointSlices: 'EndpointSlice',
   networkPolicies: 'NetworkPolicy',
+  clusterNetworkPolicies: 'ClusterNetworkPolicy',
 };
+
+/** Kinds that every cluster serves. */
+const USUAL = (Object.values(NAMES) as ObjectKind[]).filter((kind) => KINDS[kind].custom !== true);
 
 /** What to inform of. */
 export interface InformersOptions {
   /** Where objects come from: `createManifestSource` or `createApiSource`. Closed with the informers. */
   readonly source: ObjectSource;
-  /** Kinds to open at once; the others are opened when their property is first read. @defaultValue all of them */
+  /** Kinds to open at once; the others are opened when their property is first read. @defaultValue all but custom resources */
   readonly kinds?: readonly ObjectKind[];
   /** Restricts kinds. @defaultValue everything */
   readonly select?: { readonly [Kind in ObjectKind]?: SelectOptions };
@@ -53,7 +59,7 @@ export type Informers = { readonly [Name in keyof InformerKinds]: Source<ObjectK
 
 /** Opens one source a kind. */
 export function createInformers(options: InformersOptions): Informers {
-  const { source, kinds = Object.values(NAMES) as ObjectKind[], select = {} } = options;
+  const { source, kinds = USUAL, select = {} } = options;
   const open = <Kind extends ObjectKind>(kind: Kind) => source.open(kind, select[kind]);
   const opened = kinds.map((kind) => open(kind));
   const snapshots$ = combineLatest(opened.map((one) => one.snapshot$ as Source<unknown>['snapshot$']));

@@ -7,6 +7,7 @@ export type { Projected } from './metadata.ts';
 export { objectKey, objectName } from './metadata.ts';
 export type { KindInfo } from './project.ts';
 export { KINDS, OBJECT_KINDS, isObjectKind, project } from './project.ts';
+export { projectClusterNetworkPolicy } from './cluster-network-policy.ts';
 export { projectEndpointSlice } from './endpoint-slice.ts';
 export { projectNamespace } from './namespace.ts';
 export { projectNetworkPolicy } from './network-policy.ts';

@@ -55,4 +55,5 @@ export const MASKS: Readonly<Record<ObjectKind, FieldMask>> = {
     endpoints: true,
   },
   NetworkPolicy: { metadata, spec: true },
+  ClusterNetworkPolicy: { metadata, spec: true },
 };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { buildEndpointSlice, buildNode, buildPod, buildService } from '../testing/builders.ts';
-import { project } from './project.ts';
+import { OBJECT_KINDS, project } from './project.ts';
 import { projectEndpointSlice } from './endpoint-slice.ts';
 import { projectNamespace } from './namespace.ts';
 import { projectNode } from './node.ts';
@@ -258,7 +258,7 @@ describe('EndpointSlice', () => {
 describe('every kind', () => {
   it('never throws, whatever the JSON', async () => {
     const fc = await import('fast-check');
-    const kinds = ['Node', 'Namespace', 'Pod', 'Service', 'EndpointSlice', 'NetworkPolicy'] as const;
+    const kinds = OBJECT_KINDS;
     const shaped = fc.record({
       metadata: fc.oneof(fc.constant({ name: 'x', namespace: 'y' }), fc.jsonValue()),
       spec: fc.oneof(

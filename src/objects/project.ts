@@ -2,6 +2,7 @@
  * Every kind's projection by name, with where the API serves it.
  * The one table that sources of objects (list and watch, manifests, the snapshot on disk) go by.
  */
+import { projectClusterNetworkPolicy } from './cluster-network-policy.ts';
 import { projectEndpointSlice } from './endpoint-slice.ts';
 import type { Projected } from './metadata.ts';
 import { projectNamespace } from './namespace.ts';
@@ -18,6 +19,8 @@ export interface KindInfo {
   /** Name in URLs. */
   readonly plural: string;
   readonly namespaced: boolean;
+  /** A custom resource: a server that does not know it (404) holds none of it. @defaultValue false */
+  readonly custom?: boolean;
 }
 
 /** Where each projected kind lives in the API. */
@@ -28,6 +31,12 @@ export const KINDS: Readonly<Record<ObjectKind, KindInfo>> = {
   Service: { apiVersion: 'v1', plural: 'services', namespaced: true },
   EndpointSlice: { apiVersion: 'discovery.k8s.io/v1', plural: 'endpointslices', namespaced: true },
   NetworkPolicy: { apiVersion: 'networking.k8s.io/v1', plural: 'networkpolicies', namespaced: true },
+  ClusterNetworkPolicy: {
+    apiVersion: 'policy.networking.k8s.io/v1alpha2',
+    plural: 'clusternetworkpolicies',
+    namespaced: false,
+    custom: true,
+  },
 };
 
 /** The names of the projected kinds. */
@@ -40,6 +49,7 @@ const PROJECTIONS: { readonly [Kind in ObjectKind]: (raw: unknown) => Projected<
   Service: projectService,
   EndpointSlice: projectEndpointSlice,
   NetworkPolicy: projectNetworkPolicy,
+  ClusterNetworkPolicy: projectClusterNetworkPolicy,
 };
 
 /** Projects an object of a kind from the API's JSON. Never throws: what is wrong becomes an issue. */

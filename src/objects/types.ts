@@ -180,6 +180,32 @@ export interface NetworkPolicyObject extends ObjectBase {
   readonly invalid: boolean;
 }
 
+/** What a rule of a ClusterNetworkPolicy does with what it matches; `Pass` leaves it to the next tier. */
+export type ClusterPolicyAction = 'Accept' | 'Deny' | 'Pass';
+
+/** One rule of a ClusterNetworkPolicy: the first that matches decides. */
+export interface ClusterPolicyRule extends PolicyRule {
+  readonly action: ClusterPolicyAction;
+  /** The rule's own name; may be empty. */
+  readonly name: string;
+}
+
+/** A ClusterNetworkPolicy (policy.networking.k8s.io): before (`Admin`) or after (`Baseline`) the NetworkPolicies of namespaces. */
+export interface ClusterNetworkPolicyObject extends ObjectBase {
+  readonly kind: 'ClusterNetworkPolicy';
+  readonly tier: 'Admin' | 'Baseline';
+  /** 0–1000; the lower is asked first. */
+  readonly priority: number;
+  /** Pods that it is about: by labels of their namespace and of their own. */
+  readonly subject: { readonly namespaceSelector: LabelSelector; readonly podSelector: LabelSelector };
+  /** In the order in which they are asked. */
+  readonly ingress: readonly ClusterPolicyRule[];
+  /** In the order in which they are asked. */
+  readonly egress: readonly ClusterPolicyRule[];
+  /** A part that could not be understood makes the policy stricter, never looser; named here and as an issue. */
+  readonly invalid: boolean;
+}
+
 /** Every projected kind by name. */
 export interface ObjectKinds {
   readonly Node: NodeObject;
@@ -188,6 +214,7 @@ export interface ObjectKinds {
   readonly Service: ServiceObject;
   readonly EndpointSlice: EndpointSliceObject;
   readonly NetworkPolicy: NetworkPolicyObject;
+  readonly ClusterNetworkPolicy: ClusterNetworkPolicyObject;
 }
 
 /** Name of a projected kind. */

@@ -210,6 +210,16 @@ export function buildEndpointSlice(
   };
 }
 
+/** A ClusterNetworkPolicy with the given `spec`; of the Admin tier and about every pod unless it says otherwise. */
+export function buildClusterNetworkPolicy(name: string, options: MetadataOptions = {}): RawObject {
+  return {
+    apiVersion: 'policy.networking.k8s.io/v1alpha2',
+    kind: 'ClusterNetworkPolicy',
+    metadata: metadataOf('ClusterNetworkPolicy', name, false, options),
+    spec: { tier: 'Admin', priority: 0, subject: { namespaces: {} }, ...options.spec },
+  };
+}
+
 /** A NetworkPolicy with the given `spec`: `buildNetworkPolicy('shop/deny', { spec: { podSelector: {}, policyTypes: ['Ingress'] } })`. */
 export function buildNetworkPolicy(key: string, options: MetadataOptions = {}): RawObject {
   return {

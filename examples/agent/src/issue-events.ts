@@ -12,6 +12,7 @@ const API_VERSIONS: Readonly<Record<string, string>> = {
   Service: 'v1',
   EndpointSlice: 'discovery.k8s.io/v1',
   NetworkPolicy: 'networking.k8s.io/v1',
+  ClusterNetworkPolicy: 'policy.networking.k8s.io/v1alpha2',
 };
 
 /** The object that an issue is about; undefined when it is none of the API's. */

@@ -7,6 +7,10 @@ import type { FeedInput } from './feed.ts';
 import type { SourceView } from './admin/views.ts';
 import type { FlagValues } from './flags/table.ts';
 
+/** Whether ClusterNetworkPolicies count: they always may stand in manifests, and an API server is asked only when told to. */
+export const followsClusterPolicies = (flags: FlagValues): boolean =>
+  flags['netpol-cluster-policies'] || flags.manifests.length > 0;
+
 /** Kinds that the enabled blocks read. */
 export function neededKinds(flags: FlagValues): readonly ObjectKind[] {
   const kinds = new Set<ObjectKind>(['Node']);
@@ -16,6 +20,7 @@ export function neededKinds(flags: FlagValues): readonly ObjectKind[] {
   if (flags['run-service-proxy']) kinds.add('Pod');
   if (flags['run-loadbalancer']) kinds.add('Namespace');
   if (flags['run-firewall']) kinds.add('Pod').add('Namespace').add('NetworkPolicy');
+  if (flags['run-firewall'] && followsClusterPolicies(flags)) kinds.add('ClusterNetworkPolicy');
   return [...kinds];
 }
 

@@ -5,8 +5,14 @@
  */
 import { familyOf } from '../../net/address.ts';
 import type { Family } from '../../net/values.ts';
-import type { NamespaceObject, NetworkPolicyObject, PodObject, StringMap } from '../../objects/types.ts';
-import { compilePolicy } from '../model/rules.ts';
+import type {
+  ClusterNetworkPolicyObject,
+  NamespaceObject,
+  NetworkPolicyObject,
+  PodObject,
+  StringMap,
+} from '../../objects/types.ts';
+import { compileClusterPolicy, compilePolicy } from '../model/rules.ts';
 import type { PolicyRules } from '../model/rules.ts';
 import { compileSelector } from '../model/selector.ts';
 import type { Matcher } from '../model/selector.ts';
@@ -14,12 +20,18 @@ import type { Direction } from '../model/types.ts';
 import type { Class } from './classes.ts';
 import type { LiveSet } from './store.ts';
 
-/** A policy, its selector and its rules, compiled when first asked for. */
+/** A policy, whom it is about and its rules, compiled when first asked for. */
 export interface PolicyState {
   readonly id: number;
   readonly key: string;
-  readonly object: NetworkPolicyObject;
+  /** NetworkPolicies of namespaces, and the tiers before and after them. */
+  readonly tier: 'admin' | 'network' | 'baseline';
+  /** Within its tier the lower is asked first. */
+  readonly priority: number;
+  readonly namespace: string | Matcher;
   readonly target: Matcher;
+  /** Directions that it has something to say of. */
+  readonly directions: Readonly<Record<Direction, boolean>>;
   rules(direction: Direction, family: Family): PolicyRules;
 }
 
@@ -28,7 +40,7 @@ export interface PodState {
   readonly key: string;
   readonly object: PodObject;
   readonly local: boolean;
-  /** Policies that select it, by direction, sorted by key; absent: to be found anew. */
+  /** Policies that judge it, by direction, in the order in which they are asked; absent: to be found anew. */
   selecting?: { readonly ingress: readonly PolicyState[]; readonly egress: readonly PolicyState[] };
 }
 
@@ -49,7 +61,6 @@ export interface Cluster {
   readonly pods: ReadonlyMap<string, PodState>;
   readonly addresses: Map<string, AddressState>;
   readonly namespaces: ReadonlyMap<string, StringMap>;
-  readonly policies: ReadonlyMap<string, PolicyState>;
   podsOf(namespace: string): Iterable<PodState>;
   podsWithPort(protocol: string, name: string): Iterable<PodState>;
   /** Addresses that the change may have touched. */
@@ -58,6 +69,8 @@ export interface Cluster {
   putNamespace(key: string, object: NamespaceObject | undefined): boolean;
   /** Local addresses of the policy's namespace. */
   putPolicy(key: string, object: NetworkPolicyObject | undefined): Iterable<AddressState>;
+  /** Local addresses. */
+  putClusterPolicy(key: string, object: ClusterNetworkPolicyObject | undefined): Iterable<AddressState>;
   selecting(pod: PodState): NonNullable<PodState['selecting']>;
   addressesOf(namespace: string): Iterable<AddressState>;
   settleOwner(address: AddressState): void;
@@ -89,20 +102,48 @@ function toGroup<T>(groups: Map<string, Set<T>>, key: string, value: T, present:
   } else if (group?.delete(value) === true && group.size === 0) groups.delete(key);
 }
 
-function createPolicyState(id: number, key: string, object: NetworkPolicyObject): PolicyState {
+/** Compiles each direction and family when first asked for. */
+function lazily(compile: (direction: Direction, family: Family) => PolicyRules): PolicyState['rules'] {
   const compiled = new Map<string, PolicyRules>();
+  return (direction, family) => {
+    const at = `${direction}${family}`;
+    let rules = compiled.get(at);
+    if (rules === undefined) compiled.set(at, (rules = compile(direction, family)));
+    return rules;
+  };
+}
+
+function networkState(id: number, key: string, object: NetworkPolicyObject): PolicyState {
   return {
     id,
     key,
-    object,
+    tier: 'network',
+    priority: 0,
+    namespace: object.namespace,
     target: compileSelector(object.podSelector),
-    rules(direction, family) {
-      const at = `${direction}${family}`;
-      let rules = compiled.get(at);
-      if (rules === undefined) compiled.set(at, (rules = compilePolicy(object, direction, family)));
-      return rules;
-    },
+    directions: { ingress: object.ingress !== undefined, egress: object.egress !== undefined },
+    rules: lazily((direction, family) => compilePolicy(object, direction, family)),
   };
+}
+
+function clusterState(id: number, key: string, object: ClusterNetworkPolicyObject): PolicyState {
+  const { tier, priority, subject, ingress, egress } = object;
+  return {
+    id,
+    key,
+    tier: tier === 'Admin' ? 'admin' : 'baseline',
+    priority,
+    namespace: compileSelector(subject.namespaceSelector),
+    target: compileSelector(subject.podSelector),
+    directions: { ingress: ingress.length > 0, egress: egress.length > 0 },
+    rules: lazily((direction, family) => compileClusterPolicy(object, direction, family)),
+  };
+}
+
+const TIERS = { admin: 0, network: 1, baseline: 2 } as const;
+
+function inOrder(a: PolicyState, b: PolicyState): number {
+  return TIERS[a.tier] - TIERS[b.tier] || a.priority - b.priority || (a.key < b.key ? -1 : 1);
 }
 
 /** An empty cluster as seen from a node. */
@@ -111,6 +152,7 @@ export function createCluster(node: string): Cluster {
   const addresses = new Map<string, AddressState>();
   const namespaces = new Map<string, StringMap>();
   const policies = new Map<string, PolicyState>();
+  const clusterPolicies = new Map<string, PolicyState>();
   const podsByNamespace = new Map<string, Set<PodState>>();
   const localByNamespace = new Map<string, Set<PodState>>();
   const podsByPort = new Map<string, Set<PodState>>();
@@ -153,11 +195,16 @@ export function createCluster(node: string): Cluster {
     }
   };
 
+  /** Lets the policies of pods be found anew. */
+  const forget = (group: Iterable<PodState>): Iterable<PodState> => {
+    for (const pod of group) delete pod.selecting;
+    return group;
+  };
+
   return {
     pods,
     addresses,
     namespaces,
-    policies,
     podsOf: (namespace) => podsByNamespace.get(namespace) ?? [],
     podsWithPort: (protocol, name) => podsByPort.get(portKey(protocol, name)) ?? [],
     putPod(key, object) {
@@ -178,23 +225,32 @@ export function createCluster(node: string): Cluster {
     },
     putNamespace(key, object) {
       const before = namespaces.get(key);
-      if (object === undefined) return namespaces.delete(key);
-      namespaces.set(key, object.labels);
-      return before === undefined || !sameLabels(before, object.labels);
+      if (object === undefined) namespaces.delete(key);
+      else namespaces.set(key, object.labels);
+      if (
+        before === object?.labels ||
+        (before !== undefined && object !== undefined && sameLabels(before, object.labels))
+      )
+        return false;
+      if (clusterPolicies.size > 0) forget(localByNamespace.get(key) ?? []);
+      return true;
     },
     putPolicy(key, object) {
       const before = policies.get(key);
-      if (before !== undefined) toGroup(policiesByNamespace, before.object.namespace, before, false);
+      const namespace = object?.namespace ?? (before?.namespace as string | undefined) ?? '';
+      if (before !== undefined) toGroup(policiesByNamespace, namespace, before, false);
       policies.delete(key);
       if (object !== undefined) {
-        const after = createPolicyState(policyId++, key, object);
+        const after = networkState(policyId++, key, object);
         policies.set(key, after);
-        toGroup(policiesByNamespace, object.namespace, after, true);
+        toGroup(policiesByNamespace, namespace, after, true);
       }
-      const namespace = object?.namespace ?? before?.object.namespace ?? '';
-      const local = localByNamespace.get(namespace) ?? [];
-      for (const pod of local) delete pod.selecting;
-      return owned(local);
+      return owned(forget(localByNamespace.get(namespace) ?? []));
+    },
+    putClusterPolicy(key, object) {
+      if (object === undefined) clusterPolicies.delete(key);
+      else clusterPolicies.set(key, clusterState(policyId++, key, object));
+      return [...localByNamespace.values()].flatMap((local) => [...owned(forget(local))]);
     },
     selecting(pod) {
       if (pod.selecting !== undefined) return pod.selecting;
@@ -202,11 +258,19 @@ export function createCluster(node: string): Cluster {
       for (const policy of policiesByNamespace.get(pod.object.namespace) ?? []) {
         if (policy.target.matches(pod.object.labels)) found.push(policy);
       }
-      found.sort((a, b) => (a.key < b.key ? -1 : 1));
-      pod.selecting = {
-        ingress: found.filter(({ object }) => object.ingress !== undefined),
-        egress: found.filter(({ object }) => object.egress !== undefined),
+      const labels = namespaces.get(pod.object.namespace);
+      for (const policy of clusterPolicies.values()) {
+        if (labels === undefined || !(policy.namespace as Matcher).matches(labels)) continue;
+        if (policy.target.matches(pod.object.labels)) found.push(policy);
+      }
+      found.sort(inOrder);
+      const judging = (direction: Direction): PolicyState[] => {
+        const own = found.filter(({ directions }) => directions[direction]);
+        // Whom a NetworkPolicy selects, it judges for good: the Baseline tier is for the others.
+        const settled = own.some(({ tier }) => tier === 'network');
+        return settled ? own.filter(({ tier }) => tier !== 'baseline') : own;
       };
+      pod.selecting = { ingress: judging('ingress'), egress: judging('egress') };
       return pod.selecting;
     },
     addressesOf: (namespace) => owned(podsByNamespace.get(namespace) ?? []),

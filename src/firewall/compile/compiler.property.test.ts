@@ -14,7 +14,15 @@ import { createFakeNetfilter } from '../../../test/support/firewall/fake-netfilt
 import { createFakeNftables } from '../../../test/support/firewall/fake-nftables.ts';
 import type { Fault } from '../../../test/support/firewall/fake-netfilter.ts';
 import type { Packet } from '../../../test/support/firewall/packet.ts';
-import { OWN_NODE, beginning, change, flow, singleStep, step } from '../../../test/support/firewall/worlds.ts';
+import {
+  OWN_NODE,
+  beginning,
+  change,
+  emptyWorld,
+  flow,
+  singleStep,
+  step,
+} from '../../../test/support/firewall/worlds.ts';
 import type { RandomFlow, World } from '../../../test/support/firewall/worlds.ts';
 
 const LOCAL: ReadonlySet<string> = new Set([OWN_NODE[4], OWN_NODE[6]]);
@@ -53,6 +61,7 @@ function verdicts(world: World, flows: readonly RandomFlow[]): Judged[] {
     pods: [...world.pods.values()],
     namespaces: [...world.namespaces.values()],
     policies: [...world.policies.values()],
+    clusterPolicies: [...world.clusterPolicies.values()],
   };
   return flows.map((one) => {
     const { egress, ingress } = evaluate(model, one);
@@ -107,7 +116,7 @@ describe.each(['iptables', 'nftables'] as const)('%s', (backend) => {
   test('rules judge as the evaluator does after every change, and never looser on the way', async () => {
     await fc.assert(
       fc.asyncProperty(fc.record(history), async ({ start, steps, flows }) => {
-        const world: World = { pods: new Map(), namespaces: new Map(), policies: new Map() };
+        const world = emptyWorld();
         const compiler = createPolicyCompiler({ node: 'n1' });
         const machine = BACKENDS[backend]();
         const target = createFirewallTarget({ runner: machine.runner, backend });
@@ -121,6 +130,7 @@ describe.each(['iptables', 'nftables'] as const)('%s', (backend) => {
             pods: world.pods.values(),
             namespaces: world.namespaces.values(),
             policies: world.policies.values(),
+            clusterPolicies: world.clusterPolicies.values(),
           });
           expect(plain(state)).toEqual(plain(fresh.state));
           const after = verdicts(world, flows);
@@ -159,7 +169,7 @@ describe.each(['iptables', 'nftables'] as const)('%s', (backend) => {
         fc.nat(5),
         fc.constantFrom<Fault>('before', 'half', 'after'),
         async ({ start, steps, flows }, index, fault) => {
-          const world: World = { pods: new Map(), namespaces: new Map(), policies: new Map() };
+          const world = emptyWorld();
           const compiler = createPolicyCompiler({ node: 'n1' });
           const machine = BACKENDS[backend]();
           const target = createFirewallTarget({ runner: machine.runner, backend });

@@ -4,7 +4,12 @@
  * compiler that saw only the last state would hold, which the property tests check.
  */
 import type { Issue } from '../../net/values.ts';
-import type { NamespaceObject, NetworkPolicyObject, PodObject } from '../../objects/types.ts';
+import type {
+  ClusterNetworkPolicyObject,
+  NamespaceObject,
+  NetworkPolicyObject,
+  PodObject,
+} from '../../objects/types.ts';
 import { dirtyKey, localSet } from '../model/types.ts';
 import type { Direction, FirewallState } from '../model/types.ts';
 import { createCluster } from './cluster.ts';
@@ -30,6 +35,7 @@ export interface FirewallChanges {
   readonly pods?: Iterable<ObjectChange<PodObject>>;
   readonly namespaces?: Iterable<ObjectChange<NamespaceObject>>;
   readonly policies?: Iterable<ObjectChange<NetworkPolicyObject>>;
+  readonly clusterPolicies?: Iterable<ObjectChange<ClusterNetworkPolicyObject>>;
 }
 
 /** What an update did. */
@@ -169,6 +175,9 @@ export function createPolicyCompiler(options: PolicyCompilerOptions): PolicyComp
       for (const { key, object } of changes.policies ?? []) {
         for (const address of cluster.putPolicy(key, object)) touched.add(address);
       }
+      for (const { key, object } of changes.clusterPolicies ?? []) {
+        for (const address of cluster.putClusterPolicy(key, object)) touched.add(address);
+      }
       for (const { key, object } of changes.pods ?? []) {
         for (const address of cluster.putPod(key, object)) touched.add(address);
       }
@@ -196,6 +205,8 @@ export interface FirewallObjects extends PolicyCompilerOptions {
   readonly pods: Iterable<PodObject>;
   readonly namespaces: Iterable<NamespaceObject>;
   readonly policies: Iterable<NetworkPolicyObject>;
+  /** @defaultValue none */
+  readonly clusterPolicies?: Iterable<ClusterNetworkPolicyObject>;
 }
 
 function* keyed<T extends { readonly namespace: string; readonly name: string }>(
@@ -212,5 +223,6 @@ export function compile(objects: FirewallObjects): FirewallUpdate {
     pods: keyed(objects.pods),
     namespaces: keyed(objects.namespaces),
     policies: keyed(objects.policies),
+    clusterPolicies: keyed(objects.clusterPolicies ?? []),
   });
 }

@@ -1,6 +1,7 @@
 /**
- * How a packet finds the class of its pod when only set matches are at hand: a list while classes are few, else a tree of four
- * branches a level, so that a packet meets a number of sets that grows with the logarithm of the classes.
+ * How a packet finds the class of its pod when only set matches are at hand, and each of them costs: a tree that halves the classes
+ * at every step, so that a packet meets about as many sets as the number of classes has binary digits. Who is in a group set is in
+ * one of its classes, so there the last class needs no set of its own; who is in no set at all ends in refusal.
  * The tree depends on the classes alone. Group sets and chains are named by content: a new class renews one path of the tree.
  */
 import { delimited, shortHash } from '../model/hash.ts';
@@ -9,10 +10,13 @@ import type { Direction } from '../model/types.ts';
 import type { Class } from './classes.ts';
 import type { LiveSet, Store } from './store.ts';
 
-/** A list this long costs a packet less than one more level. */
-const LIST = 8;
-const FANOUT = 4;
+/** A list this long costs a packet no more than one more level. */
+const LIST = 3;
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+/** Of the sixteen characters of a class name. */
+const BITS = 16 * 5;
+/** Bits that a division chooses from: enough for halves that deserve the name. */
+const CANDIDATES = 16;
 
 /** The tree of one direction of one family. */
 export interface Dispatch {
@@ -26,6 +30,23 @@ export interface Dispatch {
 
 function samePath(a: readonly LiveSet[] = [], b: readonly LiveSet[] = []): boolean {
   return a.length === b.length && a.every((set, index) => set === b[index]);
+}
+
+const digitOf = ({ chain }: Class, bit: number): number =>
+  (ALPHABET.indexOf(chain.name.at(-16 + Math.floor(bit / 5))!) >> (bit % 5)) & 1;
+
+/** Classes apart by the bit of their names, among the first few that do so, that parts them most evenly. */
+function halve(classes: readonly Class[]): [ones: readonly Class[], zeros: readonly Class[]] {
+  let best = 0;
+  let evenness = 0;
+  for (let bit = 0; bit < BITS && (bit < CANDIDATES || evenness === 0); bit++) {
+    let ones = 0;
+    for (const found of classes) ones += digitOf(found, bit);
+    const smaller = Math.min(ones, classes.length - ones);
+    if (smaller > evenness) [best, evenness] = [bit, smaller];
+  }
+  const having = (digit: number): Class[] => classes.filter((found) => digitOf(found, best) === digit);
+  return [having(1), having(0)];
 }
 
 /** A tree without classes. */
@@ -50,38 +71,35 @@ export function createDispatch(store: Store, direction: Direction): Dispatch {
       nextGroups.set(name, set);
       return set;
     };
-    const build = (members: readonly Class[], depth: number, path: readonly LiveSet[]): string => {
+    /** `known`: whoever comes here is of one of the classes. */
+    const build = (members: readonly Class[], path: readonly LiveSet[], known: boolean): string => {
       const branches: { set: string; chain: string }[] = [];
-      const leaf = (found: Class): void => {
-        nextPaths.set(found, path);
-        branches.push({ set: found.set.name, chain: found.chain.name });
-      };
-      // Sixteen characters of a class name steer; should they all agree, a list is as right as a tree.
-      if (members.length <= LIST || depth >= 16) members.forEach(leaf);
-      else {
-        const buckets: Class[][] = Array.from({ length: FANOUT }, () => []);
-        for (const member of members) {
-          const character = member.chain.name.at(-16 + depth)!;
-          buckets[ALPHABET.indexOf(character) % FANOUT]!.push(member);
-        }
-        for (const bucket of buckets) {
-          if (bucket.length === 1) leaf(bucket[0]!);
-          else if (bucket.length > 1) {
-            const set = group(bucket);
-            branches.push({ set: set.name, chain: build(bucket, depth + 1, [...path, set]) });
-          }
-        }
+      let rest: string | undefined;
+      let left = members;
+      while (left.length > LIST) {
+        const [ones, zeros] = halve(left);
+        if (ones.length === 0 || zeros.length === 0) break;
+        const set = ones.length === 1 ? ones[0]!.set : group(ones);
+        const inside = ones.length === 1 ? path : [...path, set];
+        for (const found of ones) nextPaths.set(found, inside);
+        branches.push({ set: set.name, chain: ones.length === 1 ? ones[0]!.chain.name : build(ones, inside, true) });
+        left = zeros;
       }
-      const id = shortHash(direction, String(family), ...branches.map(({ set, chain }) => delimited([set, chain])));
-      const name = `KUBE-POD-FW-${id}`;
+      for (const [index, { set, chain }] of left.entries()) {
+        nextPaths.set(left[index]!, path);
+        if (known && index === left.length - 1) rest = chain.name;
+        else branches.push({ set: set.name, chain: chain.name });
+      }
+      const texts = branches.map(({ set, chain }) => delimited([set, chain]));
+      const name = `KUBE-POD-FW-${shortHash(direction, String(family), rest ?? '', ...texts)}`;
       if (!chains.has(name) && !nextChains.has(name)) {
-        store.putChain({ kind: 'dispatch', name, family, direction, branches });
+        const end = rest === undefined ? {} : { rest };
+        store.putChain({ kind: 'dispatch', name, family, direction, branches, ...end });
       }
       nextChains.add(name);
       return name;
     };
-
-    root = sorted.length === 0 ? undefined : build(sorted, 0, []);
+    root = sorted.length === 0 ? undefined : build(sorted, [], false);
     for (const name of chains) if (!nextChains.has(name)) store.dropChain(name);
     for (const name of groups.keys()) if (!nextGroups.has(name)) store.dropSet(name);
     chains = nextChains;

@@ -17,6 +17,8 @@ export interface EntryOptions {
    * with `localPods`. @defaultValue off
    */
   readonly defaultDeny?: readonly string[];
+  /** Refuse nothing: what policy would refuse is logged and let through. @defaultValue false */
+  readonly dryRun?: boolean;
   /** NFLOG group that refused packets are sent to, at most ten a minute of each class. @defaultValue 100 */
   readonly logGroup?: number;
   /**

@@ -7,11 +7,17 @@ import { contains, formatPrefix, isHostPrefix, parsePrefix, tryParsePrefix } fro
 import { formatAddress } from '../../net/address.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { Family, Protocol } from '../../net/values.ts';
-import type { NetworkPolicyObject, PolicyPeer, PolicyPort, PolicyRule } from '../../objects/types.ts';
+import type {
+  ClusterNetworkPolicyObject,
+  NetworkPolicyObject,
+  PolicyPeer,
+  PolicyPort,
+  PolicyRule,
+} from '../../objects/types.ts';
 import { delimited, shortHash } from './hash.ts';
 import { compileSelector } from './selector.ts';
 import type { Matcher } from './selector.ts';
-import type { AllowRule, Direction, PortRange } from './types.ts';
+import type { ChainRule, Direction, PortRange } from './types.ts';
 
 /** Where the members of a set come from. */
 export type SetSource =
@@ -29,14 +35,14 @@ export type SetSource =
 
 type PodsSource = Extract<SetSource, { type: 'pods' }>;
 
-/** Allow rules and the sets that they name. */
+/** Rules and the sets that they name. */
 export interface PolicyRules {
-  readonly rules: readonly AllowRule[];
+  readonly rules: readonly ChainRule[];
   readonly sets: ReadonlyMap<string, SetSource>;
 }
 
-type PeerMatch = Pick<AllowRule, 'peer' | 'block'>;
-type PortMatch = Pick<AllowRule, 'protocol' | 'ports' | 'named'>;
+type PeerMatch = Pick<ChainRule, 'peer' | 'block'>;
+type PortMatch = Pick<ChainRule, 'protocol' | 'ports' | 'named'>;
 
 /** More plain blocks than this in one rule share a set. */
 const PLAIN_BLOCKS = 3;
@@ -169,10 +175,12 @@ function compilePeers(
 }
 
 /** Text that is equal for rules that match the same packets. */
-export function ruleKey(rule: AllowRule): string {
+export function ruleKey(rule: Omit<ChainRule, 'policy'>): string {
   const ports = rule.ports?.map(([first, last]) => `${first}-${last}`).join(',') ?? '';
   return delimited([rule.protocol ?? '', ports, rule.peer ?? '', rule.block ?? '', rule.named ?? '']);
 }
+
+const ANYTHING = ruleKey({});
 
 function scopeKey({ scope, pods }: PodsSource): string[] {
   return [...(typeof scope === 'string' ? ['in', scope] : ['where', scope.key]), pods.key];
@@ -197,26 +205,64 @@ function joinMatches(
   return { ...port, named };
 }
 
+/** The alternatives that a rule is made of. */
+function* alternatives(
+  { peers, ports }: PolicyRule,
+  namespace: string,
+  direction: Direction,
+  family: Family,
+  sets: Map<string, SetSource>,
+): Iterable<Pick<ChainRule, 'peer' | 'block' | 'protocol' | 'ports' | 'named'>> {
+  const portMatches = compilePorts(ports, direction, family, sets);
+  for (const peer of compilePeers(peers, namespace, family, sets)) {
+    for (const port of portMatches) yield joinMatches(peer, port, direction, family, sets);
+  }
+}
+
+/** Rules with those of the sets that they name. */
+function withSets(rules: readonly ChainRule[], sets: ReadonlyMap<string, SetSource>): PolicyRules {
+  const used = new Map<string, SetSource>();
+  for (const { peer, named } of rules) {
+    for (const name of [peer, named]) if (name !== undefined) used.set(name, sets.get(name)!);
+  }
+  return { rules, sets: used };
+}
+
+/** Whether a rule matches everything, so that what follows it is never asked. */
+export function matchesAll(rule: ChainRule): boolean {
+  return ruleKey(rule) === ANYTHING;
+}
+
 /** The alternatives of one policy in one direction and family; a policy that does not isolate the direction has none. */
 export function compilePolicy(policy: NetworkPolicyObject, direction: Direction, family: Family): PolicyRules {
   const sets = new Map<string, SetSource>();
-  const rules = new Map<string, AllowRule>();
+  const rules = new Map<string, ChainRule>();
   const owner = `${policy.namespace}/${policy.name}`;
-  const source: readonly PolicyRule[] = policy[direction] ?? [];
-  for (const { peers, ports } of source) {
-    const portMatches = compilePorts(ports, direction, family, sets);
-    for (const peer of compilePeers(peers, policy.namespace, family, sets)) {
-      for (const port of portMatches) {
-        const rule: AllowRule = { ...joinMatches(peer, port, direction, family, sets), policy: owner };
-        rules.set(ruleKey(rule), rule);
-      }
+  for (const source of policy[direction] ?? []) {
+    for (const match of alternatives(source, policy.namespace, direction, family, sets)) {
+      rules.set(ruleKey(match), { ...match, policy: owner });
     }
   }
-  const open = [...rules.values()].find((rule) => Object.keys(rule).length === 1);
-  if (open !== undefined) return { rules: [open], sets: new Map() };
-  const used = new Map<string, SetSource>();
-  for (const { peer, named } of rules.values()) {
-    for (const name of [peer, named]) if (name !== undefined) used.set(name, sets.get(name)!);
+  const open = [...rules.values()].find(matchesAll);
+  return withSets(open === undefined ? [...rules.values()] : [open], sets);
+}
+
+const ACTIONS = { Accept: {}, Deny: { action: 'deny' }, Pass: { action: 'pass' } } as const;
+
+/** The rules of a ClusterNetworkPolicy in one direction and family, in the order in which they are asked. */
+export function compileClusterPolicy(
+  policy: ClusterNetworkPolicyObject,
+  direction: Direction,
+  family: Family,
+): PolicyRules {
+  const sets = new Map<string, SetSource>();
+  const rules = new Map<string, ChainRule>();
+  for (const source of policy[direction]) {
+    for (const match of alternatives(source, '', direction, family, sets)) {
+      const rule: ChainRule = { ...ACTIONS[source.action], ...match, policy: policy.name };
+      // The first of two that match the same decides.
+      if (!rules.has(ruleKey(rule))) rules.set(ruleKey(rule), rule);
+    }
   }
-  return { rules: [...rules.values()], sets: used };
+  return withSets([...rules.values()], sets);
 }

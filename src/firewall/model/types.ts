@@ -11,8 +11,10 @@ export type Direction = 'ingress' | 'egress';
 /** First and last destination port, both included. */
 export type PortRange = readonly [first: number, last: number];
 
-/** One alternative that lets a packet through; all fields that are there must match. */
-export interface AllowRule {
+/** One alternative and what becomes of a packet that it matches; all fields that are there must match. */
+export interface ChainRule {
+  /** Absent: let through. `pass`: left to the chain's `next`. */
+  readonly action?: 'deny' | 'pass';
   /** Absent: every protocol, ICMP included. */
   readonly protocol?: Protocol;
   /** Destination ports, merged and sorted, at most 15 numbers; only with `protocol`. */
@@ -23,28 +25,34 @@ export interface AllowRule {
   readonly block?: string;
   /** Name of an address-and-port set that the destination must be in; how named ports are matched. */
   readonly named?: string;
-  /** `namespace/name` of the policy that wrote it. */
+  /** The policy that wrote it: `namespace/name`, or the name of a ClusterNetworkPolicy. */
   readonly policy: string;
 }
 
-/** The flattened policies of one class of pods: allowed by a rule, or refused. */
+/** The flattened policies of one class of pods: the first rule that matches decides, else `next` or `otherwise`. */
 export interface ClassChain {
   readonly kind: 'class';
   readonly name: string;
   readonly family: Family;
   readonly direction: Direction;
-  /** `namespace/name`, sorted. */
+  /** Those that select its pods: of the Admin tier as they are asked, `namespace/name` sorted, or of the Baseline tier as they are asked. */
   readonly policies: readonly string[];
-  readonly rules: readonly AllowRule[];
+  readonly rules: readonly ChainRule[];
+  /** Name of the chain of the next tier, which judges what no rule here decides or what a rule passes on. */
+  readonly next?: string;
+  /** What becomes of such packets where there is no next tier. */
+  readonly otherwise: 'allow' | 'deny';
 }
 
-/** Finds the class of a pod: the first set that holds the address names the chain; none refuses. */
+/** Finds the class of a pod: the first set that holds the address names the chain. */
 export interface DispatchChain {
   readonly kind: 'dispatch';
   readonly name: string;
   readonly family: Family;
   readonly direction: Direction;
   readonly branches: readonly { readonly set: string; readonly chain: string }[];
+  /** Chain of those that no set holds; absent: they are refused. */
+  readonly rest?: string;
 }
 
 /** A chain of the compiled state. */

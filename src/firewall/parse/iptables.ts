@@ -58,7 +58,7 @@ export function findFlipped(families: ObservedIptables['families']): Set<string>
     const reached = new Set<string>(Object.values(ENTRIES));
     for (const name of reached) {
       for (const rule of chains.get(name) ?? []) {
-        const target = / -[jg] (\S+)$/.exec(rule)?.[1];
+        const target = /(?:^| )-[jg] (\S+)$/.exec(rule)?.[1];
         if (target !== undefined && chains.has(target)) reached.add(target);
         for (const [, set = ''] of rule.matchAll(/--match-set (\S+)/g)) {
           if (set.endsWith(COPY)) flipped.add(originalOf(set));

@@ -22,6 +22,7 @@ import {
 } from '../render/nftables.ts';
 import { ENTRIES } from '../render/iptables.ts';
 import type { NftRule } from '../render/nftables.ts';
+import { hasDenials } from './sets.ts';
 
 /** Changes of one table. */
 export interface TableChanges {
@@ -158,7 +159,8 @@ function planTable(
   putEntries(entries);
   /** Whatever takes a pod or peer away, or judges a pod anew, may have tightened. */
   const finish = (): TableChanges => {
-    const tightens = draft.verdicts.size > 0 || draft.remove.size > 0 || draft.putChains.size > 0;
+    const joins = draft.add.size > 0 && hasDenials(state);
+    const tightens = draft.verdicts.size > 0 || draft.remove.size > 0 || draft.putChains.size > 0 || joins;
     if (options.revocationMask !== undefined && held !== 0 && tightens) {
       putEntries(renderNftEntries(family, options, nextGeneration(held, options.revocationMask)));
     }

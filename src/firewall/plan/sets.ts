@@ -6,7 +6,7 @@
  */
 import type { Family } from '../../net/values.ts';
 import { dirtyKey, localSet, parseDirtyKey } from '../model/types.ts';
-import type { CompiledSet, Direction, FamilyState, SetKind, SetRole } from '../model/types.ts';
+import type { ChainRule, CompiledSet, Direction, FamilyState, SetKind, SetRole } from '../model/types.ts';
 import { copyName, inForce, originalOf } from '../parse/iptables.ts';
 import type { ObservedIptables, ObservedSet } from '../parse/iptables.ts';
 
@@ -194,11 +194,13 @@ function draftFamily(state: FamilyState, observed: ObservedIptables, dirty: Read
 /**
  * Whether the changes must come at one instant: not so when pods come, go or change sets while each keeps its class, one after the
  * other as the cluster may have done it. A pod that moves between classes, ends of many flows changed by one object, and a new
- * root that lets some pods in while others leave have no order that never is looser than both before and after.
+ * root that lets some pods in while others leave have no order that never is looser than both before and after. Where rules deny
+ * what they match, to join a set may take and to leave it may give: there a pod changes one set, or all of its sets at once.
  */
-function mustBeAtOnce(draft: Draft, newRoots: boolean, together: boolean): boolean {
+function mustBeAtOnce(draft: Draft, newRoots: boolean, together: boolean, denies: boolean): boolean {
   let [enters, exits, joins, leaves] = [false, false, false, false];
   for (const address of draft.addresses.values()) {
+    if (denies && address.changes.filter(({ role }) => RULES.includes(role)).length > 1) return true;
     for (const direction of address.classed) if (!address.enters.has(direction)) return true;
     enters ||= address.enters.size > 0;
     exits ||= address.exits.size > 0;
@@ -206,7 +208,7 @@ function mustBeAtOnce(draft: Draft, newRoots: boolean, together: boolean): boole
     leaves ||= address.leavesPeers;
   }
   if (draft.outgrown.size > 0 || (newRoots && enters && exits)) return true;
-  return together && draft.addresses.size > 1 && joins && leaves;
+  return together && draft.addresses.size > 1 && (joins || leaves) && (denies || (joins && leaves));
 }
 
 function toOperations(changes: Iterable<MemberChange>, kernel: (name: string) => string): SetOperation[] {
@@ -268,6 +270,14 @@ function isTogether(dirty: ReadonlySet<string> | undefined, family: Family): boo
   return dirty === undefined || dirty.has(dirtyKey(family, 'together'));
 }
 
+/** Whether some rule denies or passes on what it matches, so that to match more is not to allow more. */
+export function hasDenials({ chains }: FamilyState): boolean {
+  for (const chain of chains.values()) if (chain.kind === 'class' && chain.rules.some(isDenial)) return true;
+  return false;
+}
+
+const isDenial = ({ action }: ChainRule): boolean => action !== undefined;
+
 /** What to do to the sets of a family; `newRoots`: the commit changes how classes are found. */
 export function planSets(
   state: FamilyState,
@@ -308,7 +318,8 @@ export function planSets(
     if (set.role !== 'isolated' && set.role !== 'local') build(set, now(set.name));
     else before.push({ op: 'create', set: now(set.name), family, kind: set.kind, maxelem: roomFor(set.members.size) });
   }
-  if (prune && mustBeAtOnce(draft, newRoots, isTogether(dirty, family))) {
+  const denies = hasDenials(state);
+  if (prune && mustBeAtOnce(draft, newRoots, isTogether(dirty, family), denies)) {
     const touched = new Set(draft.outgrown);
     const local: MemberChange[] = [];
     for (const { changes } of draft.addresses.values()) {
@@ -345,6 +356,9 @@ export function planSets(
     }
   }
   const tightens =
-    flips.size > 0 || [...draft.addresses.values()].some((address) => address.leavesPeers || address.enters.size > 0);
+    flips.size > 0 ||
+    [...draft.addresses.values()].some(
+      ({ leavesPeers, joinsPeers, enters }) => leavesPeers || enters.size > 0 || (denies && joinsPeers),
+    );
   return { before, after, destroy: prune ? destroy : [], flips, tightens };
 }

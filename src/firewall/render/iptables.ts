@@ -6,7 +6,7 @@ import type { Family } from '../../net/values.ts';
 import { generationMark, readGeneration } from '../model/options.ts';
 import type { EntryOptions } from '../model/options.ts';
 import { isolatedSet, localSet } from '../model/types.ts';
-import type { AllowRule, Chain, ClassChain, DispatchChain, FamilyState } from '../model/types.ts';
+import type { Chain, ChainRule, ClassChain, DispatchChain, FamilyState } from '../model/types.ts';
 
 /** Built-in chains that jump to ours, and ours. */
 export const ENTRIES = {
@@ -53,42 +53,58 @@ function sameAddress(family: Family, same: 0 | 1): string {
   return `-m bpf --bytecode "${code.length},${code.join(',')}"`;
 }
 
-function allowRule(rule: AllowRule, { direction }: ClassChain): string {
+function matchWords(rule: ChainRule, { direction }: ClassChain): string[] {
   const end = direction === 'ingress' ? 'src' : 'dst';
   const words: string[] = [];
   if (rule.block !== undefined) words.push(`${direction === 'ingress' ? '-s' : '-d'} ${rule.block}`);
   const protocol = rule.protocol?.toLowerCase();
   if (protocol !== undefined) words.push(`-p ${protocol}`);
-  if (rule.peer !== undefined) words.push(`-m set --match-set ${rule.peer} ${end}`);
-  if (rule.named !== undefined) words.push(`-m set --match-set ${rule.named} dst,dst`);
+  // Sets last: each costs as much as a dozen ports.
   const [only, ...more] = (rule.ports ?? []).map(([first, last]) => (first === last ? `${first}` : `${first}:${last}`));
   if (more.length > 0) words.push(`-m multiport --dports ${[only, ...more].join(',')}`);
   else if (only !== undefined) words.push(`-m ${protocol} --dport ${only}`);
-  words.push(`-m comment --comment "${rule.policy.slice(0, COMMENT)}"`, '-j RETURN');
-  return words.join(' ');
+  if (rule.peer !== undefined) words.push(`-m set --match-set ${rule.peer} ${end}`);
+  if (rule.named !== undefined) words.push(`-m set --match-set ${rule.named} dst,dst`);
+  return words;
 }
 
-/** Text by which a refused packet is recognised in the log: direction, class and the first policy. */
-export function logPrefix({ direction, name, policies }: ClassChain): string {
-  return `${direction} ${name.slice(-16)} ${policies[0] ?? ''}`.slice(0, PREFIX);
+/** Text by which a refused packet is recognised in the log: direction, class and the policy, the first where several refuse. */
+export function logPrefix({ direction, name, policies }: ClassChain, policy = policies[0]): string {
+  return `${direction} ${name.slice(-16)} ${policy ?? ''}`.slice(0, PREFIX);
 }
 
 function classRules(chain: ClassChain, group: number): string[] {
-  const [first] = chain.rules;
-  const rules = chain.rules.map((rule) => allowRule(rule, chain));
-  // A first rule without any match lets everything through: nothing after it can be reached.
-  if (first !== undefined && Object.keys(first).length === 1) return rules;
-  const differ = sameAddress(chain.family, 0);
-  const limit = '-m limit --limit 10/min --limit-burst 10';
-  rules.push(`${differ} ${limit} -j NFLOG --nflog-prefix "${logPrefix(chain)}" --nflog-group ${group}`);
-  rules.push(`-g ${REJECT_CHAIN}`);
+  const rules: string[] = [];
+  const next = chain.next === undefined ? '-j RETURN' : `-g ${chain.next}`;
+  const refuse = (match: readonly string[], policy?: string): void => {
+    const differ = sameAddress(chain.family, 0);
+    const log = `-j NFLOG --nflog-prefix "${logPrefix(chain, policy)}" --nflog-group ${group}`;
+    rules.push([...match, differ, '-m limit --limit 10/min --limit-burst 10', log].join(' '));
+    const comment = policy === undefined ? [] : [commentOf(policy)];
+    rules.push([...match, ...comment, `-g ${REJECT_CHAIN}`].join(' '));
+  };
+  for (const rule of chain.rules) {
+    const match = matchWords(rule, chain);
+    if (rule.action === 'deny') refuse(match, rule.policy);
+    else rules.push([...match, commentOf(rule.policy), rule.action === 'pass' ? next : '-j RETURN'].join(' '));
+    // A rule without any match settles everything: nothing after it can be reached.
+    if (match.length === 0) return rules;
+  }
+  if (chain.next !== undefined) rules.push(next);
+  else if (chain.otherwise === 'deny') refuse([]);
   return rules;
 }
 
-function dispatchRules({ direction, branches }: DispatchChain): string[] {
+/** Quoted where iptables-save quotes (xtables_save_string): a word of letters, digits, `_` and `-` stands alone. */
+function commentOf(policy: string): string {
+  const text = policy.slice(0, COMMENT);
+  return `-m comment --comment ${/^[\w-]+$/.test(text) ? text : `"${text}"`}`;
+}
+
+function dispatchRules({ direction, branches, rest = REJECT_CHAIN }: DispatchChain): string[] {
   const end = direction === 'ingress' ? 'dst' : 'src';
   const rules = branches.map(({ set, chain }) => `-m set --match-set ${set} ${end} -g ${chain}`);
-  rules.push(`-g ${REJECT_CHAIN}`);
+  rules.push(`-g ${rest}`);
   return rules;
 }
 
@@ -177,12 +193,14 @@ export function renderEntries(
     ],
     [
       REJECT_CHAIN,
-      [
-        `${sameAddress(family, 1)} -j RETURN`,
-        // Out-of-window segments of a flow that lives on: an ICMP error would end it.
-        '-m conntrack --ctstate INVALID -j DROP',
-        `-j REJECT --reject-with ${family === 4 ? 'icmp' : 'icmp6'}-port-unreachable`,
-      ],
+      options.dryRun === true
+        ? []
+        : [
+            `${sameAddress(family, 1)} -j RETURN`,
+            // Out-of-window segments of a flow that lives on: an ICMP error would end it.
+            '-m conntrack --ctstate INVALID -j DROP',
+            `-j REJECT --reject-with ${family === 4 ? 'icmp' : 'icmp6'}-port-unreachable`,
+          ],
     ],
   ]);
 }

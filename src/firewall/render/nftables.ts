@@ -12,7 +12,7 @@ import type { Family } from '../../net/values.ts';
 import { shortHash } from '../model/hash.ts';
 import { generationMark } from '../model/options.ts';
 import type { EntryOptions } from '../model/options.ts';
-import type { AllowRule, ClassChain, CompiledSet, Direction, SetKind } from '../model/types.ts';
+import type { ChainRule, ClassChain, CompiledSet, Direction, SetKind } from '../model/types.ts';
 import { ENTRIES, HOOKS, REJECT_CHAIN, logPrefix } from './iptables.ts';
 
 /** Family keyword and table name, both kube-router's. */
@@ -40,7 +40,7 @@ function commented(text: string, label: string): { readonly text: string; readon
 /** A rule of an nftables chain. */
 export type NftRule = ReturnType<typeof commented>;
 
-function allowText(rule: AllowRule, { direction, family }: ClassChain): string {
+function matchText(rule: ChainRule, { direction, family }: ClassChain): string {
   const ip = TABLES[family].family;
   const end = direction === 'ingress' ? 'saddr' : 'daddr';
   const words: string[] = [];
@@ -52,8 +52,34 @@ function allowText(rule: AllowRule, { direction, family }: ClassChain): string {
   if (protocol !== undefined && ports !== undefined) {
     words.push(`${protocol} dport ${ports.length === 1 ? ports[0] : `{ ${ports.join(', ')} }`}`);
   } else if (protocol !== undefined && rule.named === undefined) words.push(`meta l4proto ${protocol}`);
-  words.push('return');
   return words.join(' ');
+}
+
+function classRules(chain: ClassChain, group: number): NftRule[] {
+  const ip = TABLES[chain.family].family;
+  const rules: NftRule[] = [];
+  const join = (...words: readonly string[]): string => words.filter((word) => word !== '').join(' ');
+  const next = chain.next === undefined ? 'return' : `goto ${chain.next}`;
+  let hairpins = false;
+  const refuse = (match: string, policy?: string): void => {
+    if (!hairpins) rules.push(commented(`${ip} saddr . ${ip} daddr @${SELF_SET} return`, 'hairpin'));
+    hairpins = true;
+    const log = `limit rate 10/minute burst 10 packets log prefix "${logPrefix(chain, policy)}" group ${group}`;
+    rules.push(commented(join(match, log), 'log'));
+    rules.push(
+      commented(join(match, `counter goto ${REJECT_CHAIN}`), policy ?? `${chain.direction} ${chain.policies[0] ?? ''}`),
+    );
+  };
+  for (const rule of chain.rules) {
+    const match = matchText(rule, chain);
+    if (rule.action === 'deny') refuse(match, rule.policy);
+    else rules.push(commented(join(match, rule.action === 'pass' ? next : 'return'), rule.policy));
+    // A rule without any match settles everything: nothing after it can be reached.
+    if (match === '') return rules;
+  }
+  if (chain.next !== undefined) rules.push(commented(next, 'next tier'));
+  else if (chain.otherwise === 'deny') refuse('');
+  return rules;
 }
 
 const rendered = new WeakMap<ClassChain, { group: number; rules: readonly NftRule[] }>();
@@ -63,17 +89,7 @@ export function renderNftChain(chain: ClassChain, options: EntryOptions = {}): r
   const group = options.logGroup ?? 100;
   const known = rendered.get(chain);
   if (known?.group === group) return known.rules;
-  const ip = TABLES[chain.family].family;
-  const rules = chain.rules.map((rule) => commented(allowText(rule, chain), rule.policy));
-  const [first] = chain.rules;
-  if (first === undefined || Object.keys(first).length > 1) {
-    const label = `${chain.direction} ${chain.policies[0] ?? ''}`;
-    rules.push(
-      commented(`${ip} saddr . ${ip} daddr @${SELF_SET} return`, 'hairpin'),
-      commented(`limit rate 10/minute burst 10 packets log prefix "${logPrefix(chain)}" group ${group}`, 'log'),
-      commented(`counter goto ${REJECT_CHAIN}`, label),
-    );
-  }
+  const rules = classRules(chain, group);
   rendered.set(chain, { group, rules });
   return rules;
 }
@@ -135,7 +151,7 @@ export function renderNftEntries(
         ...unknown('daddr'),
       ],
     ],
-    [REJECT_CHAIN, ['ct state invalid drop', 'reject']],
+    [REJECT_CHAIN, options.dryRun === true ? [] : ['ct state invalid drop', 'reject']],
   ];
   const rules = new Map<string, NftRule[]>(
     chains.map(([name, texts]) => [name, texts.map((text) => commented(text, 'kube-router-sdk'))]),

@@ -1,6 +1,6 @@
 /**
  * What a generic source must know of a kind: where the API serves it and how its JSON becomes a value.
- * The six kinds of this package are made from the table in objects; callers bring their own for custom resources.
+ * The kinds of this package are made from the table in objects; callers bring their own for custom resources.
  */
 import { KINDS, MASKS, project } from '../../objects/index.ts';
 import type { FieldMask, Projected } from '../../objects/index.ts';
@@ -17,6 +17,8 @@ export interface KindSpec<Item> {
   /** Name in URLs. */
   readonly plural: string;
   readonly namespaced: boolean;
+  /** A custom resource: a server that does not know it (404) holds none of it, and is asked again now and then. @defaultValue false */
+  readonly custom?: boolean;
   /** Reads one object; what it throws becomes an issue of that object. */
   readonly project: (raw: unknown) => Projected<Item>;
   /** The fields that `project` reads; the others never become objects. What is read so is shared and frozen. @defaultValue everything */

@@ -38,6 +38,8 @@ export interface ListWatchOptions {
   readonly listLimit?: { readonly burst: number; readonly everyMs: number };
   /** Longest wait after 401 and 403, which people have to mend. @defaultValue 30000 */
   readonly deniedMaxMs?: number;
+  /** Wait until a custom resource that the server does not know is asked for again, up to twice as long. @defaultValue 30000 */
+  readonly unknownMs?: number;
 }
 
 /** Fruitless watches from one version after which the full picture is read again. */
@@ -103,6 +105,16 @@ export async function runListWatch<Item>(
     const details = error instanceof SdkError ? error.details : {};
     const status = typeof details['status'] === 'number' ? details['status'] : undefined;
     const denied = status === 401 || status === 403;
+    // Whoever had objects of it keeps them: a definition goes after its objects, and a server that starts does not know it yet.
+    if (status === 404 && spec.custom === true && [...store.keys()].length === 0) {
+      needList = true;
+      heard();
+      synced();
+      const retryInMs = Math.round((options.unknownMs ?? 30_000) * (1 + Math.random()));
+      state('waiting', `the server does not know ${spec.plural}: there are none`, { status, retryInMs });
+      await sleep(retryInMs, undefined, { signal }).catch(() => {});
+      return;
+    }
     // New credentials were asked for: the first refusal is tried again at once.
     if (status === 401 && !refreshed) {
       refreshed = true;

@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MASKS, OBJECT_KINDS, project } from '../../objects/index.ts';
-import { buildEndpointSlice, buildNetworkPolicy, buildNode, buildPod, buildService } from '../../testing/builders.ts';
+import {
+  buildClusterNetworkPolicy,
+  buildEndpointSlice,
+  buildNetworkPolicy,
+  buildNode,
+  buildPod,
+  buildService,
+} from '../../testing/builders.ts';
 import { benchPod } from '../../../bench/informers/pods.ts';
 import { createLineCutter, createListCutter } from './json-stream.ts';
 import { createMaskedParser } from './masked-json.ts';
@@ -96,6 +103,7 @@ it('every kind projects from its mask as from the whole', () => {
     }),
     { ...buildEndpointSlice('a/t'), metadata: { name: 't', ownerReferences: [{ kind: 'Service', name: 's' }] } },
     buildNetworkPolicy('a/np', { spec: { ingress: [{ from: [{ podSelector: {} }] }] } }),
+    buildClusterNetworkPolicy('cnp', { spec: { ingress: [{ action: 'Deny', from: [{ namespaces: {} }] }] } }),
   ];
   for (const kind of OBJECT_KINDS) {
     const own = objects.filter((one) => one['kind'] === kind);

@@ -53,6 +53,14 @@ export const BUILT_IN: readonly ResourceType[] = [
     namespaced: true,
     shortNames: ['netpol'],
   },
+  {
+    group: 'policy.networking.k8s.io',
+    version: 'v1alpha2',
+    kind: 'ClusterNetworkPolicy',
+    plural: 'clusternetworkpolicies',
+    namespaced: false,
+    shortNames: ['cnp'],
+  },
   { group: 'coordination.k8s.io', version: 'v1', kind: 'Lease', plural: 'leases', namespaced: true },
 ];
 

@@ -238,7 +238,7 @@ export function createFakeNetfilter(): FakeNetfilter {
     tables[family].clear();
     for (const [name, rules] of table) tables[family].set(name, rules);
   };
-  const quote = (word: string): string => (/^[\w\-.,:!]+$/.test(word) ? word : `"${word}"`);
+  const quote = (word: string): string => (/^[\w-]+$/.test(word) ? word : `"${word}"`);
   const print = (rule: readonly string[]): string =>
     rule
       .map((word, index) => {

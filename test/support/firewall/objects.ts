@@ -2,6 +2,7 @@
  * Projected objects with the fields that policy reads, for tests of the firewall.
  */
 import type {
+  ClusterNetworkPolicyObject,
   ContainerPort,
   LabelSelector,
   NamespaceObject,
@@ -58,4 +59,15 @@ export function policy(
 ): NetworkPolicyObject {
   const [space = '', name = ''] = key.split('/');
   return { ...base, kind: 'NetworkPolicy', namespace: space, name, labels: {}, podSelector, invalid: false, ...rules };
+}
+
+/** A ClusterNetworkPolicy about every pod, unless told otherwise. */
+export function clusterPolicy(
+  name: string,
+  tier: ClusterNetworkPolicyObject['tier'],
+  more: Partial<Pick<ClusterNetworkPolicyObject, 'priority' | 'subject' | 'ingress' | 'egress'>>,
+): ClusterNetworkPolicyObject {
+  const subject = { namespaceSelector: labels(), podSelector: labels() };
+  const usual = { priority: 10, subject, ingress: [], egress: [], invalid: false };
+  return { ...base, kind: 'ClusterNetworkPolicy', namespace: '', name, labels: {}, tier, ...usual, ...more };
 }

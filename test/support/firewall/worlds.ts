@@ -3,6 +3,7 @@
  */
 import fc from 'fast-check';
 import type {
+  ClusterNetworkPolicyObject,
   LabelSelector,
   NamespaceObject,
   NetworkPolicyObject,
@@ -11,13 +12,14 @@ import type {
   PolicyPort,
   PolicyRule,
 } from '../../../src/objects/index.ts';
-import { namespace, pod, policy } from './objects.ts';
+import { clusterPolicy, namespace, pod, policy } from './objects.ts';
 
 /** One change of one object. */
 export type Change =
   | { readonly kind: 'pod'; readonly key: string; readonly object: PodObject | undefined }
   | { readonly kind: 'namespace'; readonly key: string; readonly object: NamespaceObject | undefined }
-  | { readonly kind: 'policy'; readonly key: string; readonly object: NetworkPolicyObject | undefined };
+  | { readonly kind: 'policy'; readonly key: string; readonly object: NetworkPolicyObject | undefined }
+  | { readonly kind: 'cluster'; readonly key: string; readonly object: ClusterNetworkPolicyObject | undefined };
 
 const NAMESPACES = ['a', 'ab', 'c'];
 const PODS = ['p', 'bp', 'q', 'r'];
@@ -194,10 +196,51 @@ const policyChange: fc.Arbitrary<Change> = fc
       .map((one) => ({ kind: 'policy' as const, key, object: one }));
   });
 
+const clusterRules = fc.array(
+  fc.record({
+    action: fc.constantFrom('Accept', 'Deny', 'Deny', 'Pass'),
+    name: fc.constant(''),
+    peers: fc.oneof(
+      { weight: 1, arbitrary: fc.constant([]) },
+      {
+        weight: 8,
+        arbitrary: fc.array(
+          fc.oneof(
+            { weight: 3, arbitrary: fc.record({ podSelector: selector, namespaceSelector: selector }) },
+            { weight: 1, arbitrary: ipBlock.map(({ cidr }) => ({ ipBlock: { cidr, except: [] } })) },
+          ),
+          { minLength: 1, maxLength: 3 },
+        ),
+      },
+    ),
+    ports: fc.oneof(
+      { weight: 2, arbitrary: fc.constant([]) },
+      { weight: 1, arbitrary: fc.array(port, { minLength: 1, maxLength: 3 }) },
+    ),
+  }),
+  { maxLength: 4 },
+);
+
+const clusterChange: fc.Arbitrary<Change> = fc.constantFrom('k', 'l', 'm', 'n').chain((key) => {
+  const object = fc
+    .record({
+      tier: fc.constantFrom('Admin', 'Baseline'),
+      priority: fc.constantFrom(0, 5, 5, 1000),
+      subject: fc.record({ namespaceSelector: selector, podSelector: selector }),
+      ingress: clusterRules,
+      egress: clusterRules,
+    })
+    .map(({ tier, ...more }) => clusterPolicy(key, tier, more));
+  return fc
+    .oneof({ weight: 1, arbitrary: fc.constant(undefined) }, { weight: 4, arbitrary: object })
+    .map((one) => ({ kind: 'cluster' as const, key, object: one }));
+});
+
 const anyChange = fc.oneof(
   { weight: 4, arbitrary: podChange },
   { weight: 1, arbitrary: namespaceChange },
   { weight: 3, arbitrary: policyChange },
+  { weight: 2, arbitrary: clusterChange },
 );
 
 /** One step of one change. */
@@ -212,11 +255,16 @@ export const beginning: fc.Arbitrary<readonly Change[]> = fc
     fc.tuple(...NAMESPACES.map((name) => labelMap.map((own) => namespace(name, { ...own, ns: name })))),
     fc.array(podChange, { minLength: 4, maxLength: 10 }),
     fc.array(policyChange, { minLength: 1, maxLength: 6 }),
+    fc.oneof(
+      { weight: 1, arbitrary: fc.constant([]) },
+      { weight: 1, arbitrary: fc.array(clusterChange, { maxLength: 4 }) },
+    ),
   )
-  .map(([spaces, pods, policies]) => [
+  .map(([spaces, pods, policies, more]) => [
     ...spaces.map((object) => ({ kind: 'namespace' as const, key: object.name, object })),
     ...pods,
     ...policies,
+    ...more,
   ]);
 
 /** A flow between any two ends; both of one family. */
@@ -247,7 +295,16 @@ export interface World {
   readonly pods: Map<string, PodObject>;
   readonly namespaces: Map<string, NamespaceObject>;
   readonly policies: Map<string, NetworkPolicyObject>;
+  readonly clusterPolicies: Map<string, ClusterNetworkPolicyObject>;
 }
+
+/** Without an object. */
+export const emptyWorld = (): World => ({
+  pods: new Map(),
+  namespaces: new Map(),
+  policies: new Map(),
+  clusterPolicies: new Map(),
+});
 
 /** Applies changes to a world and returns them sorted by kind, as a compiler takes them. */
 export function change(
@@ -257,8 +314,9 @@ export function change(
   pods: { key: string; object: PodObject | undefined }[];
   namespaces: { key: string; object: NamespaceObject | undefined }[];
   policies: { key: string; object: NetworkPolicyObject | undefined }[];
+  clusterPolicies: { key: string; object: ClusterNetworkPolicyObject | undefined }[];
 } {
-  const update = { pods: [], namespaces: [], policies: [] } as ReturnType<typeof change>;
+  const update = { pods: [], namespaces: [], policies: [], clusterPolicies: [] } as ReturnType<typeof change>;
   const put = <T>(map: Map<string, T>, key: string, object: T | undefined): void => {
     if (object === undefined) map.delete(key);
     else map.set(key, object);
@@ -270,6 +328,9 @@ export function change(
     } else if (one.kind === 'namespace') {
       put(world.namespaces, one.key, one.object);
       update.namespaces.push(one);
+    } else if (one.kind === 'cluster') {
+      put(world.clusterPolicies, one.key, one.object);
+      update.clusterPolicies.push(one);
     } else {
       put(world.policies, one.key, one.object);
       update.policies.push(one);

@@ -6,6 +6,7 @@ import {
   createFirewallTarget,
   createPolicyCompiler,
   evaluate,
+  watchDenials,
   type FirewallState,
   type Flow,
 } from 'kube-router-sdk/firewall';
@@ -14,13 +15,13 @@ import { loadBalancerRanges } from '../config/ranges.ts';
 import { createFeed } from '../feed.ts';
 import { parsePortRange } from '../flags/services.ts';
 import { part, type Part } from '../part.ts';
-import { objectInput } from '../sources.ts';
+import { followsClusterPolicies, objectInput } from '../sources.ts';
 import { createCaptureRunner } from '../capture.ts';
 import { countPolicies, policyMetrics } from '../metrics/policies.ts';
 import { meterTools } from '../metrics/tools.ts';
 import type { BlockContext } from './context.ts';
 import { createPodGate } from './gate.ts';
-import { policyViews, reachability } from './policy-views.ts';
+import { policyModel, policyViews, reachability } from './policy-views.ts';
 import { filter } from 'rxjs';
 
 /** How long the gate of pod start waits, in seconds: when nothing is said, and at most. */
@@ -35,6 +36,7 @@ export function wireFirewall(context: BlockContext): Part {
   const pods = objects.open('Pod');
   const namespaces = objects.open('Namespace');
   const policies = objects.open('NetworkPolicy');
+  const clusterPolicies = followsClusterPolicies(flags) ? objects.open('ClusterNetworkPolicy') : undefined;
   const defaultDeny = flags['netpol-default-deny'];
   const compiler = createPolicyCompiler({ node, localPods: defaultDeny });
   let issues: readonly Issue[] = [];
@@ -55,6 +57,8 @@ export function wireFirewall(context: BlockContext): Part {
   });
   feed.add(objectInput(pods), ({ changed }) => update({ pods: gate.overlay(changed) }));
   feed.add(objectInput(policies), ({ changed }) => update({ policies: changed }));
+  if (clusterPolicies !== undefined)
+    feed.add(objectInput(clusterPolicies), ({ changed }) => update({ clusterPolicies: changed }));
   context.onClose(() => feed.close());
 
   const range = parsePortRange(flags['service-node-port-range']);
@@ -63,6 +67,7 @@ export function wireFirewall(context: BlockContext): Part {
   const target = createFirewallTarget({
     runner,
     ...(revocationMask === 0 ? {} : { revocationMask, firstGeneration: Date.now() / 1000 }),
+    dryRun: flags['netpol-dry-run'],
     backend: flags['use-nftables-for-netpol'] ? 'nftables' : 'iptables',
     families,
     flavour: context.flavour,
@@ -84,7 +89,8 @@ export function wireFirewall(context: BlockContext): Part {
     state: () => compiled,
   };
   if (metrics !== undefined) policyMetrics({ ...counted, metrics });
-  providers.policies = () => policyViews(policies.snapshot().items, compiled);
+  providers.policies = () =>
+    policyViews(policies.snapshot().items, clusterPolicies?.snapshot().items ?? new Map(), compiled);
   providers.hits = async () => {
     const packets = await countPolicies(counted);
     const sum = (policy: string, verdict: string): number =>
@@ -96,6 +102,7 @@ export function wireFirewall(context: BlockContext): Part {
         : { allowed: sum(view.policy, 'allowed'), refused: sum(view.policy, 'refused') }),
     }));
   };
+  if (flags['netpol-dry-run']) reportDryRun(context, () => compiled);
   providers.matrix = (query) => reachability(context, query);
   providers.gate = (query) => {
     const wait = Math.min(Number(query.get('timeout') ?? GATE_SECONDS) || GATE_SECONDS, MAX_GATE_SECONDS);
@@ -113,6 +120,24 @@ export function wireFirewall(context: BlockContext): Part {
   });
 }
 
+/** Logs what policy would refuse, were it in force. */
+function reportDryRun(context: BlockContext, state: () => FirewallState | undefined): void {
+  const { log, runner, mode } = context;
+  log.warn('dry run: policies refuse nothing, what they would refuse is logged');
+  if (mode !== 'run') return;
+  const nothing = { family: 4, sets: new Map(), chains: new Map(), roots: {} } as const;
+  const watching = watchDenials({
+    runner,
+    state: () => state() ?? { families: { 4: nothing, 6: { ...nothing, family: 6 } } },
+    model: () => policyModel(context),
+  }).subscribe({
+    next: ({ direction, source, destination, protocol, port, policies }) =>
+      log.info({ direction, source, destination, protocol, port, policies }, 'policy would refuse this'),
+    error: (error: unknown) => log.warn({ error }, 'what policy would refuse cannot be read; tcpdump is needed'),
+  });
+  context.onClose(() => watching.unsubscribe());
+}
+
 /** The flow that a query asks for. @throws Error that says what is missing */
 export function readFlow(query: URLSearchParams): Flow {
   const source = query.get('from') ?? '';
@@ -124,12 +149,9 @@ export function readFlow(query: URLSearchParams): Flow {
 }
 
 /** Verdict of the objects as they are now. */
-export function explainFlow({ objects }: Pick<BlockContext, 'objects'>, flow: Flow): ReturnType<typeof evaluate> {
-  const list = <K extends 'Pod' | 'Namespace' | 'NetworkPolicy' | 'Node'>(kind: K) => [
-    ...objects.open(kind).snapshot().items.values(),
-  ];
-  return evaluate(
-    { pods: list('Pod'), namespaces: list('Namespace'), policies: list('NetworkPolicy'), nodes: list('Node') },
-    flow,
-  );
+export function explainFlow(
+  context: Pick<BlockContext, 'objects' | 'config'>,
+  flow: Flow,
+): ReturnType<typeof evaluate> {
+  return evaluate(policyModel(context), flow);
 }

@@ -11,6 +11,7 @@ import type { Config } from '../config/load.ts';
 import type { Environment } from '../node.ts';
 import { socketPath } from '../paths.ts';
 import { exitCodes, renderReport, type Report } from '../report.ts';
+import { followsClusterPolicies } from '../sources.ts';
 import { openObjects } from '../wire.ts';
 
 type Verdict = ReturnType<typeof evaluate>;
@@ -20,8 +21,11 @@ type Decision = Verdict['because'];
 export function decisionText(decision: Decision): string {
   const pod = decision.pod ?? 'that end';
   switch (decision.reason) {
-    case 'rule':
-      return `allowed by ${decision.direction} rule ${decision.rule} of NetworkPolicy ${decision.policy}`;
+    case 'rule': {
+      const kind = decision.tier === undefined ? 'NetworkPolicy' : `ClusterNetworkPolicy (${decision.tier} tier)`;
+      const said = decision.verdict === 'allow' ? 'allowed' : 'denied';
+      return `${said} by ${decision.direction} rule ${decision.rule} of ${kind} ${decision.policy}`;
+    }
     case 'isolated':
       return `denied: ${pod} is isolated for ${decision.direction} by ${(decision.policies ?? []).join(', ')}, and no rule allows it`;
     case 'unselected':
@@ -79,10 +83,11 @@ export async function explain(config: Config, env: Environment, streams: Streams
 }
 
 async function fromObjects(config: Config, env: Environment, query: URLSearchParams): Promise<Verdict> {
-  const opened = await openObjects(config, env, ['Pod', 'Namespace', 'NetworkPolicy', 'Node']);
+  const more = followsClusterPolicies(config.flags) ? (['ClusterNetworkPolicy'] as const) : [];
+  const opened = await openObjects(config, env, ['Pod', 'Namespace', 'NetworkPolicy', 'Node', ...more]);
   try {
     await opened.synced(AbortSignal.timeout(config.flags['cache-sync-timeout']));
-    return explainFlow({ objects: opened.objects }, readFlow(query));
+    return explainFlow({ objects: opened.objects, config }, readFlow(query));
   } finally {
     await opened.objects.close();
   }

@@ -35,6 +35,7 @@ const exceptions: Partial<Record<FlagName, readonly Reloadable[]>> = {
   'gobgp-admin-port': [],
   'enable-pprof': [],
   'netpol-revocation-mask': ['firewall'],
+  'netpol-dry-run': ['firewall'],
 };
 
 const groups: readonly (readonly [object, readonly Reloadable[]])[] = [

@@ -31,6 +31,11 @@ export const ownFlags = {
     'Adjacent bits of the connection mark by which flows that a changed policy no longer allows are cut; 0: they live on.',
     { metavar: 'mask', check: checkMask },
   ),
+  'netpol-cluster-policies': bool(
+    false,
+    'Also follow ClusterNetworkPolicy (policy.networking.k8s.io/v1alpha2) of the API server; manifests always may hold them.',
+  ),
+  'netpol-dry-run': bool(false, 'Refuse nothing by policy; log what would be refused.'),
   'ready-taint': text(
     'kube-router.io/agent-not-ready',
     'Taint taken off this Node after the first verified pass of every block; empty: none.',

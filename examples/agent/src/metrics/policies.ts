@@ -10,8 +10,9 @@ import type { Metrics } from './metrics.ts';
 /** Counters of one rule of a class chain. */
 export interface RuleCounter {
   readonly chain: string;
-  /** `namespace/name` of an allowing rule's policy; absent: the refusal at the end. */
+  /** The policy of a rule; absent: the refusal at the end. */
   readonly policy?: string;
+  readonly verdict: 'allowed' | 'refused';
   readonly packets: number;
 }
 
@@ -22,9 +23,11 @@ export function parsePolicyCounters(text: string): readonly RuleCounter[] {
     const match = /^\[(\d+):\d+\] -A (KUBE-NWPLCY-[A-Z2-7]{16}) (.*)$/.exec(line);
     if (match === null) continue;
     const [, packets = '0', chain = '', rule = ''] = match;
-    const policy = /--comment "?([^"\s]+)"? -j RETURN$/.exec(rule)?.[1];
-    if (policy !== undefined) found.push({ chain, policy, packets: Number(packets) });
-    else if (/^-g KUBE-NWPLCY-REJECT$/.test(rule)) found.push({ chain, packets: Number(packets) });
+    const [, policy, verdict] = /--comment "?([^"\s]+)"? (-j RETURN|-g KUBE-NWPLCY-REJECT)$/.exec(rule) ?? [];
+    const count = { chain, packets: Number(packets) };
+    if (policy !== undefined)
+      found.push({ ...count, policy, verdict: verdict === '-j RETURN' ? 'allowed' : 'refused' });
+    else if (rule === '-g KUBE-NWPLCY-REJECT') found.push({ ...count, verdict: 'refused' });
   }
   return found;
 }
@@ -64,12 +67,12 @@ export async function countPolicies({
   for (const family of families) {
     const file = `${family === 4 ? 'iptables' : 'ip6tables'}${flavour === 'system' ? '' : `-${flavour}`}-save`;
     const read = await runner.run({ file, args: ['-c', '-t', 'filter'] }).catch(() => undefined);
-    for (const { chain: name, policy, packets } of parsePolicyCounters(read?.stdout ?? '')) {
+    for (const { chain: name, policy, verdict, packets } of parsePolicyCounters(read?.stdout ?? '')) {
       const chain = now.families[family].chains.get(name);
       if (chain?.kind !== 'class') continue;
       const { direction } = chain;
-      if (policy !== undefined) add({ policy, direction, verdict: 'allowed', packets });
-      else for (const one of chain.policies) add({ policy: one, direction, verdict: 'refused', packets });
+      for (const one of policy === undefined ? chain.policies : [policy])
+        add({ policy: one, direction, verdict, packets });
     }
   }
   return [...sums.values()];
