@@ -33,7 +33,8 @@ const script = (name: string, text: string): void => {
 for (const { name } of [...nodes, tor, client]) {
   script(
     name,
-    `[ $# = 0 ] && set -- bash --norc -i\nexec nsenter -t "$(cat /run/lab/places/${name})" -m -u -n -- "$@"`,
+    // entering a mount namespace leads to its root; the files are the same, so go on where the caller was
+    `[ $# = 0 ] && set -- bash --norc -i\nexec nsenter -t "$(cat /run/lab/places/${name})" -m -u -n -- sh -c 'cd "$0" && exec "$@"' "$PWD" "$@"`,
   );
 }
 script(

@@ -311,6 +311,21 @@ describe('drift', () => {
     expect(kernel()).toBe('');
   });
 
+  it('is repaired after the source has said its last state and completed, at once and by the resync', async () => {
+    const drift$ = new Subject<void>();
+    begin({ drift$, resyncMs: 60_000 });
+    desired$.next(want('a=1'));
+    desired$.complete();
+    await clock.advance(50);
+    made.model.kernel.clear();
+    drift$.next();
+    await clock.advance(20);
+    expect(kernel()).toBe('a=1');
+    made.model.kernel.clear();
+    await clock.advance(66_000);
+    expect(kernel()).toBe('a=1');
+  });
+
   it('resyncMs 0 never reads again', async () => {
     begin({ resyncMs: 0 });
     desired$.next(want('a=1'));

@@ -246,22 +246,22 @@ export function reconcile<State, Observed, Plan>(
     tell(cause, { pruneHeld: 'stale' });
   }
 
-  const subscription = desired$.subscribe({ next: onDesired, error: onSourceError });
-  subscription.add(
-    options.drift$?.subscribe({
-      next: () => {
-        due.drift = Math.min(due.drift, clock.now() + settleMs);
-        arm();
-      },
-      error: (cause: unknown) => tell(cause, {}),
-    }),
-  );
+  // Each for itself: a source that completes has said its last state, and that is kept in force all the same.
+  const desired = desired$.subscribe({ next: onDesired, error: onSourceError });
+  const drift = options.drift$?.subscribe({
+    next: () => {
+      due.drift = Math.min(due.drift, clock.now() + settleMs);
+      arm();
+    },
+    error: (cause: unknown) => tell(cause, {}),
+  });
 
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => {
     closing ??= (async () => {
       closed = true;
-      subscription.unsubscribe();
+      desired.unsubscribe();
+      drift?.unsubscribe();
       cancelTimer?.();
       await running;
       for (const waiter of waiters) waiter.reject(new SdkError('the loop was closed', { code: 'ABORTED' }));

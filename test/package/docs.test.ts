@@ -2,7 +2,7 @@
  * The documentation's code, as far as this machine runs it without privileges: every block is run as it stands, against the build,
  * prints what the page says, and is right TypeScript. The words of the fences are those of test/support/doc-blocks.ts.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -106,6 +106,23 @@ describe('TypeScript of the pages', () => {
         .map((one) => `${path}: ${ts.flattenDiagnosticMessageText(one.messageText, ' ')}`);
     });
     expect(faults).toEqual([]);
+  });
+});
+
+describe('examples', () => {
+  const small = globSync('examples/*/main.ts', { cwd: root }).sort();
+  it('are ten', () => {
+    expect(small).toHaveLength(10);
+  });
+  it.each(small)('%s has no more than 80 lines, uses the public subpaths alone, and shows what it prints', (file) => {
+    const text = readFileSync(join(root, file), 'utf8');
+    expect(text.trimEnd().split('\n').length).toBeLessThanOrEqual(80);
+    const foreign = [...text.matchAll(/\bfrom '([^']+)'/g)]
+      .map(([, from = '']) => from)
+      .filter((from) => !/^(kube-router-sdk\/\w+|node:[\w/]+|rxjs|yaml)$/.test(from));
+    expect(foreign).toEqual([]);
+    const shown = blocks.filter(({ page }) => page === join(file, '../README.md'));
+    expect(shown.some(({ output }) => output !== undefined && output !== '')).toBe(true);
   });
 });
 
