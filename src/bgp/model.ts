@@ -32,6 +32,7 @@ export interface BfdOptions {
 
 /** How many prefixes a peer may send. */
 export interface MaxPrefixOptions {
+  /** Paths of one family, 1–4294967295. */
   readonly limit: number;
   /** Seconds after which the session is tried again; absent: not before the peer's options change. */
   readonly restartAfter?: number;
@@ -125,6 +126,7 @@ export interface DynamicPeerOptions extends Omit<SessionOptions, 'asn'> {
 
 /** What {@link createSpeaker} is made from, as far as it is data. */
 export interface SpeakerConfig {
+  /** AS number of this speaker, 1–4294967295. */
   readonly asn: number;
   /** BGP identifier as dotted quad. */
   readonly routerId: string;

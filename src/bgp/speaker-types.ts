@@ -16,6 +16,7 @@ import type { SessionState } from './session/fsm.ts';
 export interface PeerStatus {
   readonly name: string;
   readonly address: string;
+  /** AS number as configured, or as the OPEN of a dynamic peer says. */
   readonly asn: number;
   readonly kind: 'ebgp' | 'ibgp' | 'ibgp-client' | 'confed';
   readonly state: SessionState;
@@ -32,7 +33,9 @@ export interface PeerStatus {
   readonly holdTime?: number;
   /** Paths in Adj-RIB-In. */
   readonly received: number;
+  /** BGP messages of this session and those before it. */
   readonly messagesReceived: number;
+  /** BGP messages of this session and those before it. */
   readonly messagesSent: number;
   /** How often a session came up. */
   readonly established: number;
@@ -76,6 +79,7 @@ export interface PathView {
   readonly prefix: string;
   /** Address of the peer; empty for routes originated here. */
   readonly peer: string;
+  /** Path identifier of the peer (RFC 7911); 0 without add-path. */
   readonly pathId: number;
   readonly nextHop: string;
   readonly attributes: PathAttributes;

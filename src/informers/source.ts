@@ -32,7 +32,9 @@ export interface Change<Item> {
 export interface ChangeBatch<Item> {
   readonly kind: string;
   readonly synced: boolean;
+  /** Epoch milliseconds since which the source is out of touch; absent while it is in touch. */
   readonly staleSince?: number;
+  /** Grows with every batch of the kind. */
   readonly revision: number;
   readonly changed: readonly Change<Item>[];
 }

@@ -13,10 +13,15 @@ import { hostPort, markKey, serverKey } from './model.ts';
 
 /** Totals since the server was made. */
 export interface Counts {
+  /** Since the server was added. */
   readonly connections: number;
+  /** From clients. */
   readonly packetsIn: number;
+  /** To clients; 0 with direct server return. */
   readonly packetsOut: number;
+  /** From clients. */
   readonly bytesIn: number;
+  /** To clients; 0 with direct server return. */
   readonly bytesOut: number;
 }
 

@@ -76,6 +76,7 @@ export interface VirtualServerItem {
   /** Absent when it is keyed by firewall mark. */
   readonly protocol?: Protocol;
   readonly address?: string;
+  /** 1–65535; absent with a firewall mark. */
   readonly port?: number;
   readonly mark?: number;
   /** What a marked one serves; not known of one that was read from the kernel. */
@@ -184,8 +185,11 @@ export interface RouteItem {
 export interface TimeoutItem {
   readonly type: 'timeout';
   readonly key: 'timeout';
+  /** Seconds. */
   readonly tcp: number;
+  /** Seconds. */
   readonly tcpFin: number;
+  /** Seconds. */
   readonly udp: number;
 }
 

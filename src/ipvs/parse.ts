@@ -11,7 +11,9 @@ import type { ChainItem, IpvsItem, JumpItem, RealServer, Scheduler, VirtualServe
 
 /** Connections of one real server. */
 export interface ServerLoad {
+  /** Connections that carry traffic. */
   readonly active: number;
+  /** Connections that are closing, or not yet open. */
   readonly inactive: number;
 }
 

@@ -15,13 +15,17 @@ export interface ConntrackFilter {
   /** Of the packet that opened it, before any translation. */
   readonly source?: string;
   readonly destination?: string;
+  /** 1–65535. */
   readonly sourcePort?: number;
+  /** 1–65535. */
   readonly destinationPort?: number;
   /** Source of the answers: the endpoint that a translated connection really goes to. */
   readonly replySource?: string;
   /** Destination of the answers. */
   readonly replyDestination?: string;
+  /** Unsigned 32 bits. */
   readonly mark?: number;
+  /** Zone, 0–65535. */
   readonly zone?: number;
 }
 
@@ -29,7 +33,9 @@ export interface ConntrackFilter {
 export interface ConntrackTuple {
   readonly source: string;
   readonly destination: string;
+  /** Absent for protocols without ports. */
   readonly sourcePort?: number;
+  /** Absent for protocols without ports. */
   readonly destinationPort?: number;
 }
 
@@ -43,6 +49,7 @@ export interface ConntrackEntry {
   readonly state?: string;
   readonly original: ConntrackTuple;
   readonly reply: ConntrackTuple;
+  /** Unsigned 32 bits. */
   readonly mark?: number;
   /** `ASSURED`, `UNREPLIED`, `OFFLOAD` */
   readonly flags: readonly string[];

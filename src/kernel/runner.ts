@@ -37,6 +37,7 @@ export interface CommandRecord {
   readonly command: Command;
   /** Epoch milliseconds. */
   readonly startedAt: number;
+  /** Milliseconds from start to end. */
   readonly durationMs: number;
   /** Absent when it never ran or was killed. */
   readonly exitCode?: number;

@@ -24,9 +24,11 @@ export interface Command {
 
 /** What a child process said. */
 export interface CommandResult {
+  /** 0, or one of the command’s `okExitCodes`. */
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
+  /** Milliseconds from start to end. */
   readonly durationMs: number;
 }
 
@@ -128,6 +130,7 @@ export interface PassEvent {
   readonly changes: number;
   /** Changes still wanted after the pass: 0 when the kernel holds what is desired. */
   readonly remaining: number;
+  /** Milliseconds from its first to its last step. */
   readonly durationMs: number;
   /** Milliseconds from the oldest change that the pass served to its end. */
   readonly latencyMs?: number;

@@ -9,6 +9,7 @@ import { SdkError } from './errors.ts';
 /** An IPv4 address: `value` is the unsigned 32-bit integer in network order. */
 export interface Address4 {
   readonly family: 4;
+  /** The address as an unsigned 32-bit integer. */
   readonly value: number;
 }
 

@@ -9,11 +9,13 @@ import { SdkError } from './errors.ts';
 
 /** An IPv4 prefix: the network address and its length, 0–32. */
 export interface Prefix4 extends Address4 {
+  /** 0–32. */
   readonly length: number;
 }
 
 /** An IPv6 prefix: the network address and its length, 0–128. */
 export interface Prefix6 extends Address6 {
+  /** 0–128. */
   readonly length: number;
 }
 

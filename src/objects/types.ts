@@ -41,6 +41,7 @@ export interface NamespaceObject extends ObjectBase {
 export interface ContainerPort {
   readonly name: string;
   readonly protocol: Protocol;
+  /** 1–65535. */
   readonly port: number;
 }
 
@@ -66,6 +67,7 @@ export interface PodObject extends ObjectBase {
 export interface ServicePort {
   readonly name: string;
   readonly protocol: Protocol;
+  /** 1–65535. */
   readonly port: number;
   /** Number or container port name; slices carry the resolved one. */
   readonly targetPort: number | string;
@@ -157,6 +159,7 @@ export interface PolicyPort {
   readonly protocol: Protocol;
   /** Absent: every port of the protocol. */
   readonly port?: number | string;
+  /** Last port of a range, not below `port`. */
   readonly endPort?: number;
 }
 

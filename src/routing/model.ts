@@ -35,12 +35,14 @@ export type Encapsulation = 'ipip' | 'fou' | 'vxlan' | 'wireguard';
 export interface RouteHop {
   readonly via?: string;
   readonly dev?: string;
+  /** Share of flows, 1–256. @defaultValue 1 */
   readonly weight?: number;
 }
 
 /** One route of protocol 17. */
 export interface RouteItem {
   readonly type: 'route';
+  /** Routing table, 1–4294967295; 254 is main. */
   readonly table: number;
   readonly prefix: string;
   /** Sorted by gateway, then device; hops without a gateway come last. */
@@ -58,6 +60,7 @@ export interface LinkItem {
   readonly type: 'link';
   readonly name: string;
   readonly kind: 'bridge' | 'ipip' | 'ip6tnl' | 'vxlan' | 'wireguard';
+  /** Bytes. */
   readonly mtu?: number;
   readonly local?: string;
   readonly remote?: string;
@@ -73,6 +76,7 @@ export interface LinkItem {
 export interface FouItem {
   readonly type: 'fou';
   readonly family: Family;
+  /** UDP port. */
   readonly port: number;
 }
 
@@ -108,6 +112,7 @@ export interface RuleItem {
   readonly type: 'rule';
   readonly family: Family;
   readonly from: string;
+  /** Routing table that the rule leads to. */
   readonly table: number;
 }
 

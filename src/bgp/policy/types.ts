@@ -42,9 +42,12 @@ export interface PolicyContext {
 
 /** Attributes to set; those absent stay, `null` removes. */
 export interface AttributeChanges {
+  /** 0–4294967295; `null` removes it. */
   readonly med?: number | null;
+  /** 0–4294967295; `null` removes it. */
   readonly localPref?: number | null;
   readonly origin?: PathAttributes['origin'];
+  /** All of them, each ASN × 65536 + value: these replace what the route has. */
   readonly communities?: readonly number[];
   readonly largeCommunities?: PathAttributes['largeCommunities'];
   readonly extendedCommunities?: PathAttributes['extendedCommunities'];

@@ -6,6 +6,7 @@
 /** Where a peer is and how to reach it. */
 export interface DialOptions {
   readonly address: string;
+  /** TCP port. */
   readonly port: number;
   readonly localAddress?: string | undefined;
   readonly security: PeerSecurity;
@@ -35,6 +36,7 @@ export interface ConnectionHandlers {
 export interface Connection {
   readonly localAddress: string;
   readonly remoteAddress: string;
+  /** TCP port. */
   readonly remotePort: number;
   /** Absent where there are no ports. */
   readonly localPort?: number;
@@ -62,6 +64,7 @@ export interface Connection {
 /** One address that is listened on. */
 export interface ListenAddress {
   readonly address: string;
+  /** TCP port; 0: any free one. */
   readonly port: number;
 }
 

@@ -57,6 +57,7 @@ export interface ApiRequest {
 
 /** The beginning of an answer; the body is read by who asked. */
 export interface ApiResponse {
+  /** HTTP status. */
   readonly status: number;
   readonly headers: http.IncomingHttpHeaders;
   readonly body: Readable;

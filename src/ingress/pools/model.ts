@@ -46,5 +46,6 @@ export interface PoolUsage {
   readonly name: string;
   readonly family: Family;
   readonly size: bigint;
+  /** Addresses given out. */
   readonly used: number;
 }

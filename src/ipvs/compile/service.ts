@@ -21,6 +21,7 @@ import type { Kind } from './place.ts';
 export interface HealthPort {
   readonly namespace: string;
   readonly name: string;
+  /** TCP port that answers health checks, on every address. */
   readonly port: number;
   /** Local endpoints that take traffic. */
   readonly localEndpoints: number;

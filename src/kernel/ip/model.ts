@@ -5,9 +5,11 @@
 
 /** A network device. */
 export interface IpLink {
+  /** Number of the interface in its namespace. */
   readonly index: number;
   readonly name: string;
   readonly up: boolean;
+  /** Bytes. */
   readonly mtu: number;
   /** Hardware address, where it has one. */
   readonly address?: string;
@@ -71,6 +73,7 @@ export interface IpRoute {
   readonly scope?: number;
   /** Preferred source address. */
   readonly source?: string;
+  /** Bytes; absent: that of the device. */
   readonly mtu?: number;
   readonly nextHops: readonly IpNextHop[];
 }
@@ -78,6 +81,7 @@ export interface IpRoute {
 /** A routing rule. */
 export interface IpRule {
   readonly family: 4 | 6;
+  /** Lower is asked first, 0–4294967295. */
   readonly priority: number;
   readonly not?: boolean;
   /** Canonical prefixes. */
@@ -85,12 +89,15 @@ export interface IpRule {
   readonly to?: string;
   readonly iif?: string;
   readonly oif?: string;
+  /** Unsigned 32 bits. */
   readonly fwmark?: number;
   /** @defaultValue 0xffffffff */
   readonly fwmask?: number;
+  /** Routing table that the rule leads to. */
   readonly table?: number;
   /** Instead of a table. */
   readonly action?: 'blackhole' | 'unreachable' | 'prohibit';
+  /** Who made it, as `ip rule` numbers it. */
   readonly protocol?: number;
 }
 

@@ -36,7 +36,9 @@ export interface IpsetEntry {
   /** An exception: matches as if it were not in the set (hash:net types). */
   readonly nomatch?: boolean;
   readonly comment?: string;
+  /** Packets that matched, where the set counts. */
   readonly packets?: number;
+  /** Bytes that matched, where the set counts. */
   readonly bytes?: number;
 }
 

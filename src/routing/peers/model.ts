@@ -8,14 +8,19 @@ import type { AdvertisementAttributes, Family, Issue } from '../../net/values.ts
 export interface BfdConfig {
   /** UDP port. */
   readonly port: number;
+  /** Lost packets until the peer is down, 1–255. */
   readonly detectionMultiplier: number;
+  /** Milliseconds between packets that we send. */
   readonly desiredMinTxMs: number;
+  /** Milliseconds between packets that we can take. */
   readonly requiredMinRxMs: number;
 }
 
 /** Graceful restart of one session (RFC 4724); times in seconds. */
 export interface GracefulRestartConfig {
+  /** Seconds for which peers keep our routes, 1–4095 (RFC 4724 section 3). */
   readonly restartTimeSeconds: number;
+  /** Seconds that we wait for End-of-RIB after a restart. */
   readonly deferralTimeSeconds: number;
 }
 
@@ -27,7 +32,9 @@ export interface BgpPeerConfig {
   readonly address: string;
   /** Canonical local address of the session. */
   readonly localAddress?: string;
+  /** AS number of the peer, 1–4294967295. */
   readonly asn: number;
+  /** TCP port of the peer. */
   readonly port: number;
   /** `internal`: another node of the cluster; `external`: a router outside, whatever its ASN. */
   readonly kind: 'internal' | 'external';
@@ -36,6 +43,7 @@ export interface BgpPeerConfig {
   readonly password?: string;
   /** TTL of an eBGP multihop session; absent: directly connected. */
   readonly multihopTtl?: number;
+  /** Seconds, 0 or at least 3 (RFC 4271 section 4.2). */
   readonly holdTimeSeconds: number;
   readonly gracefulRestart?: GracefulRestartConfig;
   readonly bfd?: BfdConfig;
@@ -51,6 +59,7 @@ export interface BgpNodeConfig {
   readonly routerId: string;
   /** Addresses to listen on. */
   readonly listen: readonly string[];
+  /** TCP port to listen on. */
   readonly port: number;
   /** Route-reflector cluster id as dotted quad, on a reflector. */
   readonly clusterId?: string;
@@ -65,6 +74,7 @@ export interface BgpNodeConfig {
 /** One external peer from flags. */
 export interface ExternalPeerOption {
   readonly address: string;
+  /** AS number of the peer, 1–4294967295. */
   readonly asn: number;
   /** @defaultValue 179 */
   readonly port?: number;
