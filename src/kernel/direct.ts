@@ -17,6 +17,8 @@ export async function runDirectly(
   const child = execa(program, args, {
     env,
     extendEnv: false,
+    // execa's own way to end children would end this process too, at a signal that the program handles once
+    cleanup: false,
     reject: false,
     stripFinalNewline: false,
     forceKillAfterDelay: forceKillAfterMs,

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { CommandRecord } from './runner.ts';
@@ -141,5 +143,30 @@ describe('start', () => {
     const child = await runner.start({ file: 'sleep', args: ['60'] }, { signal: controller.signal });
     controller.abort();
     await expect(child.exited).resolves.toMatchObject({ exitCode: -1 });
+  });
+});
+
+describe('the program around it', () => {
+  it.each(['start', 'run'] as const)('says its farewell at SIGTERM while a child of %s() lives', async (how) => {
+    const script = `
+      import { createRunner } from ${JSON.stringify(new URL('./runner.ts', import.meta.url).href)};
+      const runner = createRunner();
+      const command = { file: 'sleep', args: ['3'], secret: true };
+      const child = ${how === 'start' ? 'await runner.start(command)' : "runner.run(command, { signal: AbortSignal.timeout(700) }).catch(() => 'cut')"};
+      setTimeout(() => console.log('ready'), 300);
+      await new Promise((resolve) => process.once('SIGTERM', resolve));
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      console.log('farewell');
+      process.exit(0);`;
+    const program = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let said = '';
+    program.stdout.setEncoding('utf8').on('data', (text: string) => {
+      if (!said.includes('ready') && text.includes('ready')) program.kill('SIGTERM');
+      said += text;
+    });
+    const [code, signal] = (await once(program, 'close')) as [number | null, string | null];
+    expect({ code, signal, said }).toEqual({ code: 0, signal: null, said: 'ready\nfarewell\n' });
   });
 });

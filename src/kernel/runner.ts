@@ -234,7 +234,7 @@ export function createRunner(options: RunnerOptions = {}): SystemRunner {
       const [program, args] = resolve(command);
       const { execa } = await import('execa');
       if (isAborted(startOptions.signal)) throw aborted(command);
-      const child = execa(program, args, { ...common, stdin: 'pipe', buffer: false, encoding: 'utf8' });
+      const child = execa(program, args, { ...common, cleanup: false, stdin: 'pipe', buffer: false, encoding: 'utf8' });
       return attach(child, startOptions);
     },
   };
@@ -246,6 +246,22 @@ interface Child extends PromiseLike<{ readonly exitCode?: number | undefined }> 
   readonly stdout: Readable;
   readonly stderr: Readable;
   kill(signal: 'SIGTERM'): boolean;
+}
+
+/**
+ * How to end the children that stay. A process that exits takes them along. Signals are left to the program: execa's `cleanup` listens
+ * to them, and sends one again when the program's own listener, added by `once`, is gone by then; it would die in its farewell.
+ */
+const staying = new Set<() => void>();
+const endStaying = (): void => {
+  for (const end of staying) end();
+};
+function keep(end: () => void): void {
+  if (staying.size === 0) process.on('exit', endStaying);
+  staying.add(end);
+}
+function release(end: () => void): void {
+  if (staying.delete(end) && staying.size === 0) process.off('exit', endStaying);
 }
 
 /** Wraps a child that stays. */
@@ -261,8 +277,10 @@ function attach(child: Child, options: StartOptions): RunningProcess {
   child.stdin.on('error', () => undefined);
   const abort = (): void => void child.kill('SIGTERM');
   options.signal?.addEventListener('abort', abort, { once: true });
+  keep(abort);
   const ended = (exitCode = -1): CommandResult => {
     options.signal?.removeEventListener('abort', abort);
+    release(abort);
     return { exitCode, stdout: '', stderr: tail, durationMs: performance.now() - begun };
   };
   const exited = Promise.resolve(child).then(
