@@ -82,7 +82,8 @@ export async function makeFar(mtu: number, families: readonly number[] = [4, 6])
   const lines = [
     'ip netns add far',
     'ip link add far0 netns ext type veth peer name eth0 netns far',
-    'ip netns exec ext sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1',
+    'ip netns exec ext sysctl -qw net.ipv4.ip_forward=1',
+    'ip netns exec ext sysctl -qw net.ipv6.conf.all.forwarding=1',
     `ip -n ext link set far0 mtu ${mtu} up`,
     'ip -n far link set lo up',
     'ip -n far link set eth0 up',
