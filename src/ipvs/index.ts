@@ -4,7 +4,7 @@
  * @module ipvs
  */
 export type * from './model.ts';
-export { DSR_TABLE, MARK_MASK, ipvsNames, markKey, serverKey } from './model.ts';
+export { DSR_TABLE, MARK_MASK, hostPort, ipvsNames, markKey, serverKey } from './model.ts';
 export type { ProxyNode, ServiceOptions } from './compile/options.ts';
 export type { CompileInput } from './compile/compile.ts';
 export { compile } from './compile/compile.ts';

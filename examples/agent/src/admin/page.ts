@@ -50,7 +50,7 @@ function topology(node, peers) {
 const rate = (x) => x.rate === undefined ? '' : x.rate + '/s of ' + x.connections;
 async function services() {
   const { services } = await get('/services?limit=200&filter=' + encodeURIComponent($('service').value));
-  rows('services', ['Virtual server', 'Scheduler', 'Connections', 'Backends (weight, connections)'], services.map((s) => [s.service, s.scheduler, rate(s), s.backends.map((b) => b.address + ' (' + b.weight + (b.rate === undefined ? '' : ', ' + rate(b)) + ')').join(', ')]));
+  rows('services', ['Virtual server', 'Scheduler', 'Connections', 'Backends (weight, connections)'], services.map((s) => [(s.owner === undefined ? '' : s.owner + ' ') + s.service, s.scheduler, rate(s), s.backends.map((b) => b.address + ' (' + b.weight + (b.rate === undefined ? '' : ', ' + rate(b)) + ')').join(', ')]));
 }
 async function policies() {
   const { policies } = await get('/policies?limit=200');

@@ -31,7 +31,10 @@ export interface SourceView {
 
 /** One virtual server. */
 export interface ServiceView {
+  /** Key of the virtual server. */
   readonly service: string;
+  /** `namespace/name` of its Service. */
+  readonly owner?: string;
   readonly address: string;
   readonly protocol: string;
   readonly port: number;

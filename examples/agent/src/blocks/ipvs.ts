@@ -7,6 +7,7 @@ import {
   createHealthPorts,
   createIpvsTarget,
   createServiceCompiler,
+  hostPort,
   render,
   type IpvsState,
   type LocalAddresses,
@@ -26,7 +27,7 @@ import { objectInput } from '../sources.ts';
 import type { BlockContext } from './context.ts';
 import { primaries, readLocal, type Machine } from './ipvs-machine.ts';
 import { podNetns } from './pod-netns.ts';
-import { countedServices, serviceMetrics } from './service-metrics.ts';
+import { countedServices, servedBy, serviceMetrics } from './service-metrics.ts';
 
 const ZONE = 'topology.kubernetes.io/zone';
 
@@ -145,9 +146,10 @@ export function wireIpvs(context: BlockContext, machine: Machine): Part {
   let state: IpvsState | undefined;
   const following = feed.desired$.subscribe((desired) => (state = desired.state));
   context.onClose(() => following.unsubscribe());
-  providers.services = () => serviceViews(state);
+  providers.services = () => serviceViews(state, compiler.owner);
   providers.counted = (views) => countedServices(runner, views);
-  if (context.metrics !== undefined) serviceMetrics(context.metrics, runner, objects, () => state);
+  if (context.metrics !== undefined)
+    serviceMetrics(context.metrics, { runner, state: () => state, owner: compiler.owner });
 
   return part({
     name: 'ipvs',
@@ -179,21 +181,23 @@ function ipvsPrograms({ flavour }: Pick<BlockContext, 'flavour'>) {
   return { iptables: { 4: `iptables-${flavour}`, 6: `ip6tables-${flavour}` } } as const;
 }
 
-function serviceViews(state: IpvsState | undefined): ServiceView[] {
+function serviceViews(state: IpvsState | undefined, owner: (key: string) => string | undefined): ServiceView[] {
   const servers = [...(state?.items.values() ?? [])].filter((item): item is VirtualServerItem => item.type === 'vs');
-  return servers.map((item) => ({
-    service: item.key,
-    address: item.address ?? `mark ${item.mark}`,
-    protocol: item.protocol ?? '',
-    port: item.port ?? 0,
-    kind: item.forward,
-    scheduler: item.scheduler,
-    backends: item.servers.map(({ address, port, weight }) => ({
-      address: `${address}:${port}`,
-      weight,
-      draining: weight === 0,
-    })),
-  }));
+  return servers.map((item) => {
+    const of = owner(item.key);
+    return {
+      service: item.key,
+      ...(of === undefined ? {} : { owner: of }),
+      ...servedBy(item),
+      kind: item.forward,
+      scheduler: item.scheduler,
+      backends: item.servers.map((server) => ({
+        address: hostPort(server.address, server.port),
+        weight: server.weight,
+        draining: server.weight === 0,
+      })),
+    };
+  });
 }
 
 /** The inverse. */
