@@ -38,7 +38,9 @@ function collection(kind: string, namespace: string | undefined): string {
 export function createApi(url: string): Api {
   const call = async (method: string, path: string, body?: unknown, type = 'application/json'): Promise<Response> => {
     const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': type } };
-    return fetch(url + path, { method, ...sent });
+    return fetch(url + path, { method, ...sent }).catch((error: unknown) => {
+      throw new Error(`${method} ${path}: ${String((error as Error).cause ?? error)}`);
+    });
   };
   const check = async (response: Response, what: string): Promise<Response> => {
     if (!response.ok) throw new Error(`${what}: ${response.status} ${await response.text()}`);

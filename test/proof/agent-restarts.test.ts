@@ -67,7 +67,7 @@ mkdir -p /run/other && cp -r ${rig.dist} /run/other/dist && sed -i 's/"0\\.1\\.0
 BUILDS="$MAIN /run/other/dist/main.js"
 start_agent $GR; ready || { echo 'not ready'; exit 1; }
 pods
-wait_learned || { echo 'FRR learned nothing'; cat "$OUT/agent.log"; exit 1; }
+wait_learned || { echo 'FRR learned nothing'; vtysh --vty_socket /run/frr-t -c 'show bgp ipv4' -c 'show ip route'; cat "$OUT/agent.log"; exit 1; }
 sleep 1
 rules > "$OUT/rules"
 ip -n n1 monitor route rule > "$OUT/monitor-node" 2>&1 & M1=$!
@@ -76,10 +76,10 @@ ip -n tor monitor route > "$OUT/monitor-router" 2>&1 & M2=$!
 all_traffic ''
 sleep 2
 : > "$OUT/agent.log"
-i=0
-while [ $i -lt ${rounds} ]; do
-  i=$((i + 1))
-  case $((i % 5)) in
+round=0
+while [ $round -lt ${rounds} ]; do
+  round=$((round + 1))
+  case $((round % 5)) in
     0) kill -9 $AGENT; wait $AGENT 2>/dev/null
        # killed again in the middle of its first pass
        start_agent $GR; sleep 1; kill -9 $AGENT; wait $AGENT 2>/dev/null; start_agent $GR ;;
@@ -90,10 +90,10 @@ while [ $i -lt ${rounds} ]; do
        [ "$MAIN" = /run/other/dist/main.js ] && MAIN=${rig.main} || MAIN=/run/other/dist/main.js
        start_agent $GR ;;
   esac
-  ready || { echo "round $i: not ready" >> "$OUT/trouble"; tail -3 "$OUT/agent.log" >> "$OUT/trouble"; }
+  ready || { echo "round $round: not ready" >> "$OUT/trouble"; tail -3 "$OUT/agent.log" >> "$OUT/trouble"; }
   sleep 1
 done
-echo $i > "$OUT/rounds"
+echo $round > "$OUT/rounds"
 sleep 3
 traffic_end
 kill $M1 $M2 $M3
@@ -103,7 +103,7 @@ cp "$OUT/agent.log" "$OUT/agent-gr.log"
 kill $AGENT; wait $AGENT 2>/dev/null; start_agent $PLAIN; ready; wait_learned; sleep 2
 all_traffic plain-
 sleep 1
-for i in $(seq 1 ${costRounds}); do kill -9 $AGENT; wait $AGENT 2>/dev/null; start_agent $PLAIN; ready; wait_learned; sleep 1; done
+for cost in $(seq 1 ${costRounds}); do kill -9 $AGENT; wait $AGENT 2>/dev/null; start_agent $PLAIN; ready; wait_learned; sleep 1; done
 traffic_end
 # and with BFD, which takes the session down whatever was agreed on restarts
 kill $AGENT; wait $AGENT 2>/dev/null; stop_router; start_router bgpd-bfd.conf bfdd
@@ -111,7 +111,7 @@ BFD='--enable-bfd --bfd-desired-min-tx-interval=300 --bfd-required-min-rx-interv
 start_agent $GR $BFD; ready; wait_learned; sleep 4
 all_traffic bfd-
 sleep 1
-for i in $(seq 1 ${costRounds}); do kill -9 $AGENT; wait $AGENT 2>/dev/null; start_agent $GR $BFD; ready; wait_learned; sleep 1; done
+for cost in $(seq 1 ${costRounds}); do kill -9 $AGENT; wait $AGENT 2>/dev/null; start_agent $GR $BFD; ready; wait_learned; sleep 1; done
 traffic_end
 kill $AGENT; wait $AGENT
 exit 0

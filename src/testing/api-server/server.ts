@@ -255,6 +255,8 @@ export async function createApiServer(options: ApiServerOptions = {}): Promise<A
   const server =
     options.tls === undefined ? http.createServer(listener) : https.createServer(tlsOptions(options.tls), listener);
   server.requestTimeout = 0;
+  // As kube-apiserver (IdleTimeout in its secure_serving.go): Node's five seconds end connections just as clients use them again.
+  server.keepAliveTimeout = 90_000;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     if (options.socketPath === undefined) server.listen(options.port ?? 0, options.host ?? '127.0.0.1', resolve);
