@@ -75,8 +75,19 @@ n1 iptables-save -t mangle | grep -o 'set-mss.*' > $UML_DIR/out/mss
 keep all agent run --once --manifests=$UML_DIR/one.yaml --trust-netns-annotation --nodeport-bindon-all-ip
 keep none agent run --once --manifests=$UML_DIR/none.yaml --trust-netns-annotation
 keep back agent run --once --manifests=$UML_DIR/one.yaml --trust-netns-annotation
+ip netns exec web python3 -m http.server -b 10.1.1.5 8080 >/dev/null 2>&1 &
+for i in $(seq 50); do ip netns exec web python3 -c "import socket; socket.create_connection(('10.1.1.5', 8080))" 2>/dev/null && break; sleep 0.2; done
+# A connection that its client will end by a reset, which IPVS forgets within seconds.
+n1 python3 -c "
+import socket, struct, time
+one = socket.create_connection(('10.96.0.10', 8080))
+one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+time.sleep(600)" &
+client=$!
+for i in $(seq 50); do n1 ipvsadm -Lnc | grep -q 10.96.0.10:8080 && break; sleep 0.2; done
 keep moved agent run --once --manifests=$UML_DIR/moved.yaml
 keep still agent run --once --manifests=$UML_DIR/moved.yaml
+kill $(pgrep -P $client) $client 2>/dev/null
 agent run --manifests=$UML_DIR/moved.yaml > $UML_DIR/out/running 2>&1 &
 running=$!
 for i in $(seq 120); do n1 ipvsadm -Sn | grep -q 10.1.1.5 || break; sleep 1; done
@@ -154,12 +165,9 @@ describe('the service proxy of the built agent', () => {
     const tcp = (name: string): string[] =>
       out(name)
         .split('\n')
-        .filter((line) => line.startsWith('-a -t'))
+        .filter((line) => line.startsWith('-a -t 10.96.0.10:8080 '))
         .sort();
-    const both = ['10.96.0.10:8080', '192.168.1.11:30080'].flatMap((vip) => [
-      `-a -t ${vip} -r 10.1.1.5:8080 -m -w 0`,
-      `-a -t ${vip} -r 10.1.2.7:8080 -m -w 1`,
-    ]);
+    const both = ['10.1.1.5:8080 -m -w 0', '10.1.2.7:8080 -m -w 1'].map((end) => `-a -t 10.96.0.10:8080 -r ${end}`);
     expect(out('moved.code'), out('moved')).toBe('0\n');
     expect(tcp('moved.ipvs')).toEqual(both);
     expect(out('still.code'), out('still')).toBe('0\n');
