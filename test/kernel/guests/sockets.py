@@ -120,7 +120,7 @@ def flows(command):
 def bulk(command):
     """So many bytes there and back over one connection: only what path MTU discovery lets through arrives."""
     client = make('tcp', command['host'])
-    client.settimeout(command.get('timeout', 10))
+    client.settimeout(command.get('timeout', 30))
     try:
         client.connect((command['host'], command['port']))
         greeting = len(client.recv(4096))
