@@ -99,7 +99,7 @@ function draw(imports: ReadonlyMap<string, ReadonlySet<string>>): string {
     return [
       `<rect class="box" x="${left}" y="${y}" width="${boxWidth}" height="${boxHeight}" rx="6"/>`,
       `<text class="title middle" x="${middle}" y="${y + 24}">${name}</text>`,
-      `<text class="note middle" x="${middle}" y="${y + 43}">${captions[name] ?? ''}</text>`,
+      `<text class="note middle" style="font-size:11.5px" x="${middle}" y="${y + 42}">${captions[name] ?? ''}</text>`,
     ].join('\n');
   });
   const titles = rows.map(([title], row) => `<text class="note" x="8" y="${24 + row * rowHeight}">${title}</text>`);
