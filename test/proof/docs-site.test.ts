@@ -211,7 +211,8 @@ it('every page of prose is readable on a phone, in the dark and by daylight', as
         if (seen.wide > 390) wrong.push(`${at}: ${seen.wide} px wide, scrolls sideways`);
         const { small, faint, broken } = seen;
         for (const [name, list] of Object.entries({ small, faint, broken }))
-          if (list.length > 0) wrong.push(`${at}: ${list.length} ${name}: ${[...new Set(list)].slice(0, 3).join('; ')}`);
+          if (list.length > 0)
+            wrong.push(`${at}: ${list.length} ${name}: ${[...new Set(list)].slice(0, 3).join('; ')}`);
         if (file === 'documents/Concepts.html')
           await page.screenshot({ path: join(root, '.cache', `site-concepts-${colorScheme}.png`), fullPage: true });
       }
