@@ -5,7 +5,7 @@ import { defaultPort } from '../kubelet.ts';
 import { probe, type From } from '../probe.ts';
 import type { Report } from '../report.ts';
 import { until } from '../shell.ts';
-import { address } from './pods.ts';
+import { address, convergenceMs } from './pods.ts';
 
 interface Path {
   readonly name: string;
@@ -21,10 +21,63 @@ export async function answers(from: From, to: string, port: number): Promise<boo
   return attempt?.pod !== undefined;
 }
 
+/** Services of one pod each, so that a path through a Service is known: `web-1` is on the node of those who ask, `web-3` on another. */
+const oneEach = [
+  { name: 'web-near', pod: 'demo/web-1', where: 'the same node', digit: 1 },
+  { name: 'web-far', pod: 'demo/web-3', where: 'another node', digit: 2 },
+] as const;
+const clusterIp = (digit: number, family: 4 | 6): string => `${family === 4 ? '172.16.0.' : 'fd00:172:16::'}8${digit}`;
+
+/** Puts them; without a selector, so that no controller changes their endpoints. */
+async function putServices(lab: Lab): Promise<void> {
+  for (const { name, pod, digit } of oneEach) {
+    await lab.api.put({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name, namespace: 'demo' },
+      spec: {
+        type: 'ClusterIP',
+        clusterIP: clusterIp(digit, 4),
+        clusterIPs: [clusterIp(digit, 4), clusterIp(digit, 6)],
+        ipFamilies: ['IPv4', 'IPv6'],
+        ipFamilyPolicy: 'RequireDualStack',
+        ports: [{ name: 'http', protocol: 'TCP', port: 80, targetPort: defaultPort }],
+      },
+    });
+    for (const family of [4, 6] as const) {
+      await lab.api.put({
+        apiVersion: 'discovery.k8s.io/v1',
+        kind: 'EndpointSlice',
+        metadata: { name: `${name}-${family}`, namespace: 'demo', labels: { 'kubernetes.io/service-name': name } },
+        addressType: `IPv${family}`,
+        ports: [{ name: 'http', protocol: 'TCP', port: defaultPort }],
+        endpoints: [{ addresses: [address(lab, pod, family)], conditions: { ready: true } }],
+      });
+    }
+  }
+}
+
+async function removeServices(lab: Lab): Promise<void> {
+  for (const { name } of oneEach) {
+    for (const family of [4, 6]) await lab.api.remove('EndpointSlice', 'demo', `${name}-${family}`);
+    await lab.api.remove('Service', 'demo', name);
+  }
+}
+
 export async function policyClaims(lab: Lab, report: Report): Promise<void> {
   const friend = lab.pod('demo/friend');
   const stranger = lab.pod('other/stranger');
   const client = lab.place('client');
+  await putServices(lab);
+  await report.comesTrue('before any policy a stranger reaches every Service', convergenceMs, async () => {
+    for (const { digit, where } of oneEach) {
+      for (const family of [4, 6] as const) {
+        if (!(await answers(stranger, clusterIp(digit, family), 80)))
+          throw new Error(`no answer from ${where}, IPv${family}`);
+      }
+    }
+    return 'the pod on the same node and the one on another, IPv4 and IPv6';
+  });
   for (const object of loadYaml(`${clusterFolder}/policy.yaml`)) await lab.api.put(object);
   await report.claim('the policy is in force', async () => {
     const began = performance.now();
@@ -37,7 +90,6 @@ export async function policyClaims(lab: Lab, report: Report): Promise<void> {
     return `a stranger was refused ${Math.round(performance.now() - began)} ms after it was written`;
   });
   for (const family of [4, 6] as const) {
-    const service = family === 4 ? '172.16.0.8' : 'fd00:172:16::8';
     const vip = family === 4 ? '203.0.113.80' : '2001:db8:f00d::80';
     const paths: Path[] = [
       ...[friend, stranger].flatMap((from) => {
@@ -58,9 +110,14 @@ export async function policyClaims(lab: Lab, report: Report): Promise<void> {
             port: defaultPort,
             allowed,
           },
-          { name: `${who} → Service → pod on the same node`, from, to: `${service}1`, port: 80, allowed },
-          { name: `${who} → Service → pod on another node`, from, to: `${service}2`, port: 80, allowed },
-          { name: `${who} → Service of both`, from, to: `${service}0`, port: 80, allowed },
+          ...oneEach.map(({ digit, where }) => ({
+            name: `${who} → Service → pod on ${where}`,
+            from,
+            to: clusterIp(digit, family),
+            port: 80,
+            allowed,
+          })),
+          { name: `${who} → Service of both`, from, to: clusterIp(0, family), port: 80, allowed },
         ];
       }),
       {
@@ -90,4 +147,5 @@ export async function policyClaims(lab: Lab, report: Report): Promise<void> {
       });
     }
   }
+  await removeServices(lab);
 }

@@ -92,9 +92,12 @@ export function createClasses(store: Store, peers: Peers): Classes {
     const leadsOn = rules.some(({ action }) => action === 'pass') || !rules.some(matchesAll);
     const next = rest.length > 0 && leadsOn ? retain(direction, rest) : undefined;
     const names = own.map(({ key }) => key);
-    const texts = rules.map(({ action, ...rule }) => delimited([action ?? '', rule.policy, ruleKey(rule)]));
+    const texts = rules.map((rule) =>
+      delimited([...(rule.action === undefined ? [] : [rule.action]), rule.policy, ruleKey(rule)]),
+    );
     const otherwise = own.some(({ tier }) => tier === 'network') ? 'deny' : 'allow';
-    const id = shortHash(direction, String(store.family), delimited(names), otherwise, next?.id ?? '', ...texts);
+    const end = otherwise === 'deny' ? [] : [otherwise, next?.id ?? ''];
+    const id = shortHash(direction, String(store.family), delimited(names), ...end, ...texts);
     const known = judges.get(id);
     if (known !== undefined) {
       // Whoever is there already holds the next tier.

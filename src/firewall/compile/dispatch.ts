@@ -91,7 +91,8 @@ export function createDispatch(store: Store, direction: Direction): Dispatch {
         else branches.push({ set: set.name, chain: chain.name });
       }
       const texts = branches.map(({ set, chain }) => delimited([set, chain]));
-      const name = `KUBE-POD-FW-${shortHash(direction, String(family), rest ?? '', ...texts)}`;
+      if (rest !== undefined) texts.push(rest);
+      const name = `KUBE-POD-FW-${shortHash(direction, String(family), ...texts)}`;
       if (!chains.has(name) && !nextChains.has(name)) {
         const end = rest === undefined ? {} : { rest };
         store.putChain({ kind: 'dispatch', name, family, direction, branches, ...end });
