@@ -6,10 +6,10 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { cleanupFirewall, compile, createFirewallTarget, watchDenials } from '../../src/firewall/index.ts';
 import { createRunner } from '../../src/kernel/index.ts';
 import type { Denial, FirewallTargetOptions } from '../../src/firewall/index.ts';
-import type { NetworkPolicyObject, PodObject } from '../../src/objects/index.ts';
+import type { ClusterNetworkPolicyObject, NetworkPolicyObject, PodObject } from '../../src/objects/index.ts';
 import { createLab } from '../support/firewall/lab.ts';
 import type { Lab } from '../support/firewall/lab.ts';
-import { labels, namespace, pod, policy } from '../support/firewall/objects.ts';
+import { clusterPolicy, labels, namespace, pod, policy } from '../support/firewall/objects.ts';
 
 const BACKENDS = {
   'iptables-legacy': { backend: 'iptables', flavour: 'legacy' },
@@ -49,14 +49,18 @@ afterAll(async () => {
 async function enforce(
   backend: Backend,
   policies: readonly NetworkPolicyObject[],
-  options: Partial<FirewallTargetOptions> & { readonly known?: readonly PodObject[] } = {},
+  options: Partial<FirewallTargetOptions> & {
+    readonly known?: readonly PodObject[];
+    readonly clusterPolicies?: readonly ClusterNetworkPolicyObject[];
+  } = {},
 ): Promise<void> {
-  const { known = pods, ...rest } = options;
+  const { known = pods, clusterPolicies = [], ...rest } = options;
   const { state } = compile({
     node: 'n1',
     pods: known,
     namespaces,
     policies,
+    clusterPolicies,
     localPods: rest.defaultDeny !== undefined,
   });
   const target = createFirewallTarget({ runner: lab.runner, netns: lab.netns, ...BACKENDS[backend], ...rest });
@@ -189,6 +193,79 @@ describe.each(Object.keys(BACKENDS) as Backend[])('%s', (backend) => {
     expect(await pings()).toEqual(['passed', 'passed', 'dropped']);
     await enforce(backend, only('10.1.0.2/32'), options);
     expect(await pings()).toEqual(['passed', 'dropped', 'dropped']);
+    await enforce(backend, []);
+  });
+
+  test('Admin tier before NetworkPolicies, Baseline tier for whom none selects', async () => {
+    const everybody = { namespaceSelector: all, podSelector: all };
+    const who = (app: string) => ({ ...everybody, podSelector: labels({ app }) });
+    const rule = (action: 'Accept' | 'Deny' | 'Pass', peer: object, tcpPort?: number) => ({
+      action,
+      name: '',
+      peers: [peer as ReturnType<typeof who>],
+      ports: tcpPort === undefined ? [] : tcp(tcpPort),
+    });
+    const admin = clusterPolicy('admin', 'Admin', {
+      ingress: [rule('Accept', who('b'), 80), rule('Pass', who('b')), rule('Deny', who('c'))],
+    });
+    const baseline = clusterPolicy('base.line', 'Baseline', {
+      egress: [rule('Deny', from('0.0.0.0/0')), rule('Deny', from('2001:db8::/32'))],
+    });
+    const closed = policy('x/closed', labels({ app: 'a' }), { ingress: [] });
+    const opened = policy('x/opened', labels({ app: 'b' }), { egress: [anyone] });
+    await enforce(backend, [closed, opened], { clusterPolicies: [admin, baseline] });
+    await expectOutcomes(
+      'b>a:80 passed', // accepted by the Admin tier
+      'b>a:80/6 passed',
+      'b>a:81 rejected', // passed on to x/closed
+      'out>a:80 rejected', // of no tier's concern but of x/closed's
+      'c>b:80 rejected', // denied by the Admin tier, and besides by the Baseline tier
+      'out>b:80 passed',
+      'b>out:80 passed', // x/opened judges it, so the Baseline tier is not asked
+      'a>out:80 rejected',
+      'a>out:80/6 rejected',
+      'a>b:80/6 passed', // fd00::/8 is nowhere denied
+    );
+    await enforce(backend, [closed, opened], { clusterPolicies: [baseline] });
+    await expectOutcomes('b>a:80 rejected', 'c>b:80 rejected', 'b>out:80 passed', 'a>out:80 rejected');
+    await enforce(backend, []);
+    await expectOutcomes('a>out:80 passed', 'c>b:80 passed', 'b>a:81 passed');
+  });
+
+  test('a dry run refuses nothing and tells what it would', async () => {
+    const policies = [policy('x/deny', labels({ app: 'a' }), { ingress: [] })];
+    const clusterPolicies = [
+      clusterPolicy('no-c', 'Admin', {
+        ingress: [
+          {
+            action: 'Deny',
+            name: '',
+            peers: [{ namespaceSelector: all, podSelector: labels({ app: 'c' }) }],
+            ports: [],
+          },
+        ],
+      }),
+    ];
+    const { state } = compile({ node: 'n1', pods, namespaces, policies, clusterPolicies });
+    const told: Denial[] = [];
+    const watching = watchDenials({ runner: createRunner(), netns: lab.netns, state: () => state }).subscribe(
+      (denial) => told.push(denial),
+    );
+    const of = (source = ''): readonly string[] | undefined => told.find((one) => one.source === source)?.policies;
+    try {
+      await enforce(backend, policies, { clusterPolicies, dryRun: true });
+      await vi.waitFor(
+        async () => {
+          await expectOutcomes('out>a:80 passed', 'c>a:80 passed');
+          expect([of(OUT[0]), of(C[0])]).toEqual([['x/deny'], ['no-c']]);
+        },
+        { timeout: 20_000, interval: 300 },
+      );
+    } finally {
+      watching.unsubscribe();
+    }
+    await enforce(backend, policies, { clusterPolicies });
+    await expectOutcomes('out>a:80 rejected', 'c>a:80 rejected');
     await enforce(backend, []);
   });
 
