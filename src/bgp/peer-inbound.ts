@@ -31,6 +31,8 @@ export interface Inbound {
   reimport(): void;
   /** Runs it over one path that the peer sent. */
   reimportRow(rib: Rib, row: number): void;
+  /** Whether the peer keeps to its limit of prefixes; told to the handlers when not. */
+  checkLimit(): void;
   /** Ends what still runs over several turns. */
   finish(): void;
 }
@@ -91,7 +93,7 @@ export function createInbound(
 
   const checkLimit = (): void => {
     const limit = options().maxPrefixes;
-    if (limit === undefined) return;
+    if (limit === undefined || session === undefined) return;
     for (const rib of core.ribs) {
       const count = rib.peerRows[index] ?? 0;
       if (count <= limit.limit) continue;
@@ -175,6 +177,7 @@ export function createInbound(
       finishSweep = core.sweep(index, [4, 6], reimportRow);
     },
     reimportRow,
+    checkLimit,
     finish: () => finishSweep(),
   };
 }

@@ -5,7 +5,7 @@
 import type { MonitoredSession } from './bmp/exporter.ts';
 import { createLiveness } from './liveness.ts';
 import { CeaseError, NotificationCode } from './message/constants.ts';
-import { encodeNotification, notification } from './message/notification.ts';
+import { encodeNotification, notification, shutdownNotification } from './message/notification.ts';
 import { encodeRouteRefresh } from './message/refresh.ts';
 import { factsOf } from './peer-facts.ts';
 import { createInbound } from './peer-inbound.ts';
@@ -33,6 +33,8 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
   let up = false;
   let synced = false;
   let closed = false;
+  /** It sent too much and is left alone: for a while, or until somebody says otherwise. */
+  let held = false;
   let cancelRestart: () => void = () => undefined;
 
   core.peers[index] = facts.ribPeer(0);
@@ -61,19 +63,27 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
     },
     onTooMany(cease, reason) {
       clock.soon(() => {
+        held = true;
         driver.stop(cease);
         lastError = reason;
         made.onChange();
         const { restartAfter } = options.maxPrefixes ?? {};
-        if (restartAfter !== undefined && !closed)
-          cancelRestart = clock.after(restartAfter * 1000, () => driver.start());
+        if (restartAfter !== undefined && !closed) cancelRestart = clock.after(restartAfter * 1000, startAgain);
       });
     },
   });
 
   /** A peer by prefix is forgotten once it is away and nothing is kept for it. */
   const leaveIfGone = (): void => {
-    if (made.dynamic && !up && !retention.active) clock.soon(made.onGone);
+    if (made.dynamic && !up && !held && !retention.active) clock.soon(made.onGone);
+  };
+
+  const startAgain = (): void => {
+    if (!held || closed) return;
+    held = false;
+    cancelRestart();
+    driver.start();
+    leaveIfGone();
   };
 
   const onUp = (settled: Negotiated, opened: Connection, opens: Opens): void => {
@@ -265,7 +275,15 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
       }
     },
     change(next) {
+      const limits = JSON.stringify(options.maxPrefixes) !== JSON.stringify(next.maxPrefixes);
       options = next;
+      if (!limits) return;
+      startAgain();
+      inbound.checkLimit();
+    },
+    reset(message) {
+      if (held) startAgain();
+      else driver.reset(shutdownNotification(message, CeaseError.adminReset), 'reset here');
     },
     reimport: inbound.reimport,
     reimportRow: inbound.reimportRow,

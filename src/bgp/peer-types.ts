@@ -38,6 +38,8 @@ export interface PeerRuntime {
   accept(connection: Connection): void;
   /** Takes options that differ in what needs no new session. */
   change(options: PeerSettings): void;
+  /** Ends the session and tries again, telling the peer why; one that was left alone for sending too much is tried again. */
+  reset(message: string | undefined): void;
   /** Runs the import policy of now over everything that the peer sent. */
   reimport(): void;
   /** Runs it over one path that the peer sent. */

@@ -10,7 +10,6 @@ import { createAdvertisements } from './advertisements.ts';
 import { startBmp } from './bmp/exporter.ts';
 import { createCore } from './core.ts';
 import { createFirstPicture } from './first-picture.ts';
-import { CeaseError } from './message/constants.ts';
 import type { SpeakerConfig } from './model.ts';
 import { dumpTable } from './mrt/dump.ts';
 import { checkAggregates, checkSpeaker } from './options.ts';
@@ -176,7 +175,7 @@ export async function createSpeaker(options: SpeakerOptions): Promise<Speaker> {
     resetPeer(address, how = {}) {
       for (const peer of peers.find(address)) {
         if (how.soft === true) peer.softReset();
-        else peer.driver.reset(shutdownNotification(how.message, CeaseError.adminReset), 'reset here');
+        else peer.reset(how.message);
       }
     },
     lookup: (text) => lookup(core, text, addressOf),
