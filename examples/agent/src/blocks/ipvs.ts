@@ -120,7 +120,9 @@ export function wireIpvs(context: BlockContext, machine: Machine): Part {
     await prepared.update([...compiler.dsr.values()].flat());
   };
   if (mode === 'run') {
-    const ports = createHealthPorts();
+    // Before the first pass an endpoint here is not served yet, whatever the objects say.
+    const passed = (): boolean => context.state.blocks().some(({ name, passes }) => name === 'ipvs' && passes > 0);
+    const ports = createHealthPorts({ healthy: passed });
     const subscription = feed.desired$.subscribe(() => {
       void ports.update(compiler.health.values()).then(() => context.state.setIssues('health ports', ports.issues()));
       void preparePods();
