@@ -63,8 +63,9 @@ export interface Core {
   /** Asks for a turn after the input at hand. */
   schedule(): void;
   /**
-   * Counts milliseconds spent on input. When there was enough for one turn the source is stopped until the next: the system would
-   * go on handing over what one busy connection has, and timers and the other connections would wait.
+   * Counts milliseconds spent on input; 0: there is some. When there was enough for one turn the source is stopped until the next: the
+   * system would go on handing over what one busy connection has, and timers and the other connections would wait. Who was stopped
+   * before it was read at all comes first in the next.
    */
   spend(ms: number, source: { pause(): void; resume(): void }): void;
   /** Visits a peer's rows in slices over several turns, then calls `done`; returns how to finish at once. */
@@ -158,6 +159,7 @@ export function createCore(
   let scheduled = false;
   let spent = 0;
   const paused = new Set<{ resume(): void }>();
+  const unheard = new Set<{ resume(): void }>();
 
   for (const rib of ribs) {
     rib.alwaysCompareMed = config.alwaysCompareMed ?? false;
@@ -256,8 +258,10 @@ export function createCore(
       }
     }
     spent = 0;
-    for (const source of paused) source.resume();
+    const stopped = new Set([...unheard, ...paused]);
+    unheard.clear();
     paused.clear();
+    for (const source of stopped) source.resume();
     if (more) schedule();
   };
 
@@ -294,7 +298,7 @@ export function createCore(
       schedule();
       if (spent < INPUT_MS) return;
       source.pause();
-      paused.add(source);
+      (ms > 0 ? paused : unheard).add(source);
     },
     sweep(peer, families, visit, done) {
       const sweep: Sweep = { peer, families: [...families], visit, done, from: 0, over: families.length === 0 };

@@ -40,7 +40,7 @@ export interface SessionHandlers {
   ): { notification: Notification; reason: string } | undefined;
   onRefresh(refresh: RouteRefresh): void;
   onDrain(): void;
-  /** All of a chunk has been read, which took so many milliseconds. */
+  /** Something has been read, which took so many milliseconds; 0: something is there to be read. */
   onRead(ms: number): void;
 }
 

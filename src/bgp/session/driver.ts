@@ -80,7 +80,9 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
     links[side] = link;
     connection.start({
       onData: (bytes) => {
-        if (links[side] === link && !link.closed) readLink(context, link, bytes, (slice) => read(link, slice));
+        if (links[side] !== link || link.closed) return;
+        context.announce(link);
+        readLink(context, link, bytes, (slice) => read(link, slice));
       },
       onDrain: () => {
         if (link.closed) return;
@@ -179,7 +181,14 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
     }
   };
 
-  const context: LinkContext = { clock, feed, jitter };
+  const context: LinkContext = {
+    clock,
+    feed,
+    jitter,
+    announce(link) {
+      if (link === established()) handlers.onRead(0);
+    },
+  };
 
   const perform = (action: FsmAction): void => {
     switch (action.do) {

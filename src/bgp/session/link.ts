@@ -43,6 +43,8 @@ export interface Link {
 export interface LinkContext {
   readonly clock: Clock;
   readonly feed: (event: FsmEvent) => void;
+  /** Something is there to be read: whoever counts may pause the link first. */
+  readonly announce: (link: Link) => void;
   /** Shortens a time by up to a quarter (RFC 4271 section 10). */
   readonly jitter: (ms: number) => number;
 }
@@ -161,6 +163,7 @@ export function resumeLink(context: LinkContext, link: Link, read: (slice: Uint8
   link.resuming = true;
   context.clock.soon(() => {
     link.resuming = false;
+    context.announce(link);
     const rest = link.unread;
     if (link.paused || link.closed || rest === undefined) return;
     link.unread = undefined;
