@@ -50,7 +50,8 @@ export interface Decision {
   readonly direction: 'ingress' | 'egress';
   readonly verdict: 'allow' | 'deny';
   /**
-   * `rule`: a rule decides it; `isolated`: policies select the pod and none allows it; `unselected`: no policy selects the pod;
+   * `rule`: a rule decides it; `isolated`: policies select the pod and none allows it; `unselected`: no NetworkPolicy
+   * selects the pod and no rule of a ClusterNetworkPolicy decides;
    * `no-pod`: that end is no pod under policy; `elsewhere`: another node enforces it; `itself`: a pod reaches itself;
    * `own-node`: a pod's node reaches it.
    */

@@ -80,12 +80,9 @@ interface Writer {
   stop(): Promise<number>;
 }
 
-/**
- * Another program that writes and writes; `$N` in its command counts. Between two writes it takes a breath: programs of the nft
- * flavour read a table anew whenever somebody has written meanwhile, so that one who never pauses starves all who read.
- */
+/** Another program that writes and writes, without a pause; `$N` in its command counts. */
 function startWriter(netns: string, command: string): Writer {
-  const script = `N=0; trap 'stop=1' TERM; while [ -z "$stop" ]; do ${command} && N=$((N + 1)); sleep 0.03; done; echo $N`;
+  const script = `N=0; trap 'stop=1' TERM; while [ -z "$stop" ]; do ${command} && N=$((N + 1)); done; echo $N`;
   const child = spawn('ip', ['netns', 'exec', netns.split('/').at(-1)!, 'bash', '-c', script]);
   let written = '';
   child.stdout.on('data', (data) => (written += String(data)));
