@@ -74,7 +74,7 @@ export function createDispatch(store: Store, direction: Direction): Dispatch {
     /** `known`: whoever comes here is of one of the classes. */
     const build = (members: readonly Class[], path: readonly LiveSet[], known: boolean): string => {
       const branches: { set: string; chain: string }[] = [];
-      let rest: string | undefined;
+      let rest: { set: string; chain: string } | undefined;
       let left = members;
       while (left.length > LIST) {
         const [ones, zeros] = halve(left);
@@ -87,11 +87,11 @@ export function createDispatch(store: Store, direction: Direction): Dispatch {
       }
       for (const [index, { set, chain }] of left.entries()) {
         nextPaths.set(left[index]!, path);
-        if (known && index === left.length - 1) rest = chain.name;
+        if (known && index === left.length - 1) rest = { set: set.name, chain: chain.name };
         else branches.push({ set: set.name, chain: chain.name });
       }
       const texts = branches.map(({ set, chain }) => delimited([set, chain]));
-      if (rest !== undefined) texts.push(rest);
+      if (rest !== undefined) texts.push(rest.chain);
       const name = `KUBE-POD-FW-${shortHash(direction, String(family), ...texts)}`;
       if (!chains.has(name) && !nextChains.has(name)) {
         const end = rest === undefined ? {} : { rest };

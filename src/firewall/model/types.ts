@@ -51,8 +51,8 @@ export interface DispatchChain {
   readonly family: Family;
   readonly direction: Direction;
   readonly branches: readonly { readonly set: string; readonly chain: string }[];
-  /** Chain of those that no set holds; absent: they are refused. */
-  readonly rest?: string;
+  /** The class of those that no set holds; absent: they are refused. */
+  readonly rest?: { readonly set: string; readonly chain: string };
 }
 
 /** A chain of the compiled state. */

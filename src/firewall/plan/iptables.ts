@@ -44,7 +44,8 @@ function sameRules(a: readonly string[] | undefined, b: readonly string[]): bool
 }
 
 function namesAny(chain: Chain, sets: ReadonlySet<string>): boolean {
-  if (chain.kind === 'dispatch') return chain.branches.some(({ set }) => sets.has(set));
+  if (chain.kind === 'dispatch')
+    return chain.branches.some(({ set }) => sets.has(set)) || sets.has(chain.rest?.set ?? '');
   return chain.rules.some(({ peer = '', named = '' }) => sets.has(peer) || sets.has(named));
 }
 

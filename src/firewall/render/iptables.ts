@@ -101,10 +101,14 @@ function commentOf(policy: string): string {
   return `-m comment --comment ${/^[\w-]+$/.test(text) ? text : `"${text}"`}`;
 }
 
-function dispatchRules({ direction, branches, rest = REJECT_CHAIN }: DispatchChain): string[] {
+function dispatchRules({ direction, branches, rest }: DispatchChain): string[] {
   const end = direction === 'ingress' ? 'dst' : 'src';
-  const rules = branches.map(({ set, chain }) => `-m set --match-set ${set} ${end} -g ${chain}`);
-  rules.push(`-g ${rest}`);
+  const lead = ({ set, chain }: DispatchChain['branches'][number]): string =>
+    `-m set --match-set ${set} ${end} -g ${chain}`;
+  const rules = branches.map(lead);
+  rules.push(`-g ${rest?.chain ?? REJECT_CHAIN}`);
+  // No packet comes so far: it says which of its two copies the set is, to whoever reads the rules.
+  if (rest !== undefined) rules.push(lead(rest));
   return rules;
 }
 
