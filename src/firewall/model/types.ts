@@ -62,7 +62,7 @@ export type Chain = ClassChain | DispatchChain;
 export type SetKind = 'ip' | 'net' | 'ip,port';
 
 /**
- * What a set is for, which decides when its changes are applied: `peer`, `block` and `named` are matched by allow rules, `class`
+ * What a set is for, which decides when its changes are applied: `peer`, `block` and `named` are matched by rules, `class`
  * and `group` lead to chains, `isolated` makes a pod subject to policy, `local` holds the pods that are programmed.
  */
 export type SetRole = 'peer' | 'block' | 'named' | 'class' | 'group' | 'isolated' | 'local';
