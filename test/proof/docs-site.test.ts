@@ -43,6 +43,8 @@ const server = createServer((request, response) => {
   const file = join(site, path === '/' ? 'index.html' : path);
   if (existsSync(file) && extname(file) !== '') {
     response.setHeader('content-type', types[extname(file)] ?? 'application/octet-stream');
+    // as a web server would: scripts and styles are read and compiled once, not a thousand times
+    if (extname(file) !== '.html') response.setHeader('cache-control', 'max-age=3600');
     response.end(readFileSync(file));
   } else response.writeHead(path === '/favicon.ico' ? 204 : 404).end();
 });
