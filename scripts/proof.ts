@@ -164,7 +164,8 @@ const proofs: Readonly<Record<string, () => readonly Step[]>> = {
       command: ['npm', 'run', 'docs'],
     },
     tests('the site in Chromium', 'test/proof/docs-site.test.ts'),
-    tests('examples against real daemons, guides in the lab', 'test/proof/docs-guest.test.ts'),
+    tests('examples and guides against real daemons', 'test/kernel/docs-guest.test.ts'),
+    tests('guides and stories in the lab', 'test/proof/docs-lab.test.ts'),
     tests('a project that installs the tarball', 'test/proof/scratch-project.test.ts'),
   ],
 };
