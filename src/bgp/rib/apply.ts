@@ -28,7 +28,7 @@ export function announce(session: IntakeSession, rib: Rib, batch: PrefixBatch, a
             words[row * 4 + 3]!,
             lengths[row]!,
           );
-    if (prefix >= rib.head.length || prefix >= rib.best.length) fitRib(rib);
+    if (prefix >= rib.prefixCapacity) fitRib(rib);
     if (perPrefix) imported = importSet(session, attr, rib, prefix);
     putPath(rib, session.peer, prefix, pathIds[row]!, attr, imported);
     if (perPrefix && imported >= 0) release(rib.store, imported);

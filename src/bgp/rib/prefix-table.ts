@@ -30,6 +30,8 @@ export interface PrefixTable {
   readonly free: IdStack;
   /** Id that was asked for last. */
   last: number;
+  /** Ids that both columns have room for. */
+  capacity: number;
 }
 
 /** Length of a prefix whose id is free: equal to nothing. */
@@ -58,6 +60,7 @@ export function createPrefixTable(family: Family): PrefixTable {
     used: new Int32Array(SEGMENTS),
     free: createIdStack(),
     last: 0,
+    capacity: startOf(2),
   };
 }
 
@@ -93,9 +96,15 @@ function equals(table: PrefixTable, id: number, a: number, b: number, c: number,
  * which it told them before, and ids lie in that order: two comparisons in memory at hand instead of a slot and its entry far away.
  */
 function neighbour(table: PrefixTable, a: number, b: number, c: number, d: number, length: number): number {
-  const { last } = table;
-  if (last + 1 < table.size && equals(table, last + 1, a, b, c, d, length)) return (table.last = last + 1);
-  if (last > 0 && equals(table, last - 1, a, b, c, d, length)) return (table.last = last - 1);
+  const { last, lengths } = table;
+  // Most that are not it differ in their first word.
+  const { bits, words } = table;
+  const up = last + 1;
+  if (up < table.size && bits[up * words] === a && lengths[up] === length && equals(table, up, a, b, c, d, length))
+    return (table.last = up);
+  const down = last - 1;
+  if (down >= 0 && bits[down * words] === a && lengths[down] === length && equals(table, down, a, b, c, d, length))
+    return (table.last = down);
   return -1;
 }
 
@@ -127,6 +136,13 @@ function grow(table: PrefixTable, segment: number): void {
   table.segments[segment] = slots;
 }
 
+function fit(table: PrefixTable, need: number): void {
+  const { lengths, bits, words } = table;
+  if (need > lengths.length) table.lengths = growUint8(lengths, capacityFor(lengths.length, need));
+  if (need * words > bits.length) table.bits = growUint32(bits, capacityFor(bits.length, need * words));
+  table.capacity = Math.min(table.lengths.length, Math.floor(table.bits.length / words));
+}
+
 /** Id of a prefix, taken into the table when new. */
 export function internPrefix(table: PrefixTable, a: number, b: number, c: number, d: number, length: number): number {
   const near = neighbour(table, a, b, c, d, length);
@@ -143,9 +159,7 @@ export function internPrefix(table: PrefixTable, a: number, b: number, c: number
   }
   const free = popId(table.free);
   const id = free >= 0 ? free : table.size++;
-  if (id >= table.lengths.length) table.lengths = growUint8(table.lengths, capacityFor(table.lengths.length, id + 1));
-  const cells = (id + 1) * table.words;
-  if (cells > table.bits.length) table.bits = growUint32(table.bits, capacityFor(table.bits.length, cells));
+  if (id >= table.capacity) fit(table, id + 1);
   table.lengths[id] = length;
   if (table.words === 1) table.bits[id] = a;
   else {

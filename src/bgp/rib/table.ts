@@ -51,6 +51,9 @@ export interface Rib {
   rowPathId: Uint32Array | undefined;
   rows: number;
   freeRow: number;
+  /** Room in the shortest of the columns by row, by prefix. */
+  rowCapacity: number;
+  prefixCapacity: number;
   /** Paths in use, per peer index. */
   peerRows: number[];
   /** Paths, prefixes with a best path. */
@@ -84,6 +87,8 @@ export function createRib(family: Family, store: AttributeStore, peers: (RibPeer
     rowPathId: undefined,
     rows: 0,
     freeRow: -1,
+    rowCapacity: startOf(0),
+    prefixCapacity: startOf(1),
     peerRows: [],
     paths: 0,
     routes: 0,
@@ -99,6 +104,30 @@ export function fitRib(rib: Rib): void {
   const need = rib.prefixes.size;
   if (rib.head.length < need) rib.head = growInt32(rib.head, capacityFor(rib.head.length, need), -1);
   if (rib.best.length < need) rib.best = growInt32(rib.best, capacityFor(rib.best.length, need), -1);
+  rib.prefixCapacity = Math.min(rib.head.length, rib.best.length);
+}
+
+/** Grows the columns that lack room for one more row, and no others: each has its own moment. */
+function fitRows(rib: Rib): void {
+  const need = rib.rows;
+  const room = (length: number): number => capacityFor(length, need);
+  if (need > rib.rowPrefix.length) rib.rowPrefix = growInt32(rib.rowPrefix, room(rib.rowPrefix.length), -1);
+  if (need > rib.rowPeer.length) rib.rowPeer = growUint16(rib.rowPeer, room(rib.rowPeer.length));
+  if (need > rib.rowIn.length) rib.rowIn = growInt32(rib.rowIn, room(rib.rowIn.length), 0);
+  if (need > rib.rowAttr.length) rib.rowAttr = growInt32(rib.rowAttr, room(rib.rowAttr.length), 0);
+  if (need > rib.rowNext.length) rib.rowNext = growInt32(rib.rowNext, room(rib.rowNext.length), 0);
+  if (need > rib.rowFlags.length) rib.rowFlags = growUint8(rib.rowFlags, room(rib.rowFlags.length));
+  const pathIds = rib.rowPathId;
+  if (pathIds !== undefined && need > pathIds.length) rib.rowPathId = growUint32(pathIds, room(pathIds.length));
+  rib.rowCapacity = Math.min(
+    rib.rowPrefix.length,
+    rib.rowPeer.length,
+    rib.rowIn.length,
+    rib.rowAttr.length,
+    rib.rowNext.length,
+    rib.rowFlags.length,
+    rib.rowPathId?.length ?? Infinity,
+  );
 }
 
 function newRow(rib: Rib): number {
@@ -108,17 +137,7 @@ function newRow(rib: Rib): number {
     return free;
   }
   const row = rib.rows++;
-  const need = row + 1;
-  if (need > rib.rowPrefix.length)
-    rib.rowPrefix = growInt32(rib.rowPrefix, capacityFor(rib.rowPrefix.length, need), -1);
-  if (need > rib.rowPeer.length) rib.rowPeer = growUint16(rib.rowPeer, capacityFor(rib.rowPeer.length, need));
-  if (need > rib.rowIn.length) rib.rowIn = growInt32(rib.rowIn, capacityFor(rib.rowIn.length, need), 0);
-  if (need > rib.rowAttr.length) rib.rowAttr = growInt32(rib.rowAttr, capacityFor(rib.rowAttr.length, need), 0);
-  if (need > rib.rowNext.length) rib.rowNext = growInt32(rib.rowNext, capacityFor(rib.rowNext.length, need), 0);
-  if (need > rib.rowFlags.length) rib.rowFlags = growUint8(rib.rowFlags, capacityFor(rib.rowFlags.length, need));
-  const pathIds = rib.rowPathId;
-  if (pathIds !== undefined && need > pathIds.length)
-    rib.rowPathId = growUint32(pathIds, capacityFor(pathIds.length, need));
+  if (row >= rib.rowCapacity) fitRows(rib);
   return row;
 }
 
@@ -144,7 +163,10 @@ export function putPath(
   imported: number,
 ): void {
   const { store } = rib;
-  if (pathId !== 0 && rib.rowPathId === undefined) rib.rowPathId = new Uint32Array(rib.rowPrefix.length);
+  if (pathId !== 0 && rib.rowPathId === undefined) {
+    rib.rowPathId = new Uint32Array(rib.rowPrefix.length);
+    rib.rowCapacity = Math.min(rib.rowCapacity, rib.rowPrefix.length);
+  }
   let row = findRow(rib, peer, prefix, pathId);
   if (row >= 0) {
     const oldIn = rib.rowIn[row]!;
