@@ -51,6 +51,7 @@ describe('ExaBGP', () => {
     );
     // ExaBGP joins AS_PATH and AS4_PATH.
     expect(read.attribute?.['as-path']).toEqual([4_200_000_001]);
+    await until('its route', () => speaker.lookup('192.0.2.0/24').length > 0);
     expect(speaker.lookup('192.0.2.0/24')[0]?.attributes.asPath).toEqual([{ type: 'sequence', asns: [65000] }]);
   });
 
