@@ -93,7 +93,7 @@ const proofs: Readonly<Record<string, () => readonly Step[]>> = {
   bgp: () => [
     tests('codec, session, RIB, policy', 'src/bgp/**/*.test.ts'),
     tests('vectors and malformed messages', 'test/conformance/bgp*.test.ts'),
-    tests('real daemons, hostile peers, monitoring', 'test/peers/bgp*.test.ts'),
+    tests('real daemons, hostile peers, monitoring', { VITEST_MAX_WORKERS: '1' }, 'test/peers/bgp*.test.ts'),
     script('malformed UPDATEs at whole speakers, ours and Debian’s', 'test/conformance/bgp-malformed-run.ts'),
     script('limits: event loop, idle sessions, BFD through load', 'bench/bgp/limits.ts'),
     script('ten million mutated messages', 'test/fuzz/bgp.ts', '--count', '10000000', '--seed', '20262'),
