@@ -194,12 +194,13 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
       record(old).slices.delete(key);
       pending.add(old);
       sliceOwner.delete(key);
+      pods.link(key, [], old);
     }
     if (owner === undefined || object === undefined) return;
     if (old !== owner) sliceOwner.set(key, owner);
     record(owner).slices.set(key, object);
     pending.add(owner);
-    for (const endpoint of object.endpoints) pods.link(endpoint.pod, owner);
+    pods.link(key, object.endpoints, owner);
   };
 
   const state: IpvsState = {

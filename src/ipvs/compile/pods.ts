@@ -10,8 +10,8 @@ const WEIGHT = 'kube-router.io/weight';
 export interface PodIndex {
   /** Takes a pod in; `undefined` when it went. Calls `touch` for each Service that must be compiled again. */
   update(key: string, object: PodObject | undefined): void;
-  /** Notes that a Service has this pod behind it. */
-  link(pod: string, service: string): void;
+  /** Notes that a Service has the pods of this slice behind it; of a slice that went there are none. */
+  link(slice: string, endpoints: readonly Endpoint[], service: string): void;
   /** Calls `touch` for each Service of the pod. */
   touch(key: string): void;
   uid(endpoint: Endpoint): string;
@@ -27,7 +27,20 @@ export function createPodIndex(touchService: (service: string) => void): PodInde
   const pods = new Map<string, PodObject>();
   const services = new Map<string, string | string[]>();
   const graceByAddress = new Map<string, number>();
+  /** Slices that are not in `services` yet: they are read when a pod is asked about, which in most clusters is long after the start. */
+  const unread = new Map<string, readonly [endpoints: readonly Endpoint[], service: string]>();
+  const note = (pod: string, service: string): void => {
+    const known = services.get(pod);
+    if (known === undefined) services.set(pod, service);
+    else if (typeof known === 'string') {
+      if (known !== service) services.set(pod, [known, service]);
+    } else if (!known.includes(service)) known.push(service);
+  };
   const touch = (key: string): void => {
+    for (const [endpoints, service] of unread.values()) {
+      for (const { pod } of endpoints) if (pod !== '') note(pod, service);
+    }
+    unread.clear();
     const known = services.get(key);
     if (typeof known === 'string') touchService(known);
     else for (const service of known ?? []) touchService(service);
@@ -52,13 +65,9 @@ export function createPodIndex(touchService: (service: string) => void): PodInde
       const matters = object.annotations[WEIGHT] !== undefined || object.hostNetwork || before !== undefined;
       if (!same && matters) touch(key);
     },
-    link(pod, service) {
-      if (pod === '') return;
-      const known = services.get(pod);
-      if (known === undefined) services.set(pod, service);
-      else if (typeof known === 'string') {
-        if (known !== service) services.set(pod, [known, service]);
-      } else if (!known.includes(service)) known.push(service);
+    link(slice, endpoints, service) {
+      if (endpoints.length === 0) unread.delete(slice);
+      else unread.set(slice, [endpoints, service]);
     },
     uid: (endpoint) => pods.get(endpoint.pod)?.uid ?? '',
     hostNetwork: (endpoint) => pods.get(endpoint.pod)?.hostNetwork ?? false,
