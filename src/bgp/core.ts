@@ -39,10 +39,10 @@ const COLLECT_LIMIT = 1_000_000;
  * Milliseconds of input that are taken in before the turn that works it off, whoever has more to say waits for the next; and of each
  * part of that turn. Together they are how long timers and other connections wait at most.
  */
-const INPUT_MS = 6;
-const SWEEP_MS = 5;
-const EXPORT_MS = 6;
-const COLLECT_MS = 4;
+const INPUT_MS = 4;
+const SWEEP_MS = 4;
+const EXPORT_MS = 4;
+const COLLECT_MS = 3;
 
 /** The shared part of a speaker. */
 export interface Core {
