@@ -1,4 +1,4 @@
 /** Examples and guides against real daemons and a kernel with IPVS: what each page of documentation says is what happens. */
 import { describeBlocks } from '../support/doc-suite.ts';
 
-describeBlocks('guest', 280_000);
+describeBlocks('guest', 400_000);

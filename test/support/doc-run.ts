@@ -81,7 +81,7 @@ export function runHere(folder: DocFolder, block: Block): Promise<Outcome> {
 }
 
 /** Longest time of one block of shell; those of the lab wait for sessions and hold times. */
-const BLOCK_SECONDS = 75;
+const BLOCK_SECONDS = 150;
 
 const BEGIN = '--- block ';
 const END = '--- ended ';
@@ -119,7 +119,7 @@ export async function runInGuest(
       const page = join(folder.path, `page-${number}.sh`);
       writeFileSync(page, `${fresh}ip link set lo up\n${indexes.map(one).join('\n')}\n`);
       // a network, a process table and a time limit a page: what it leaves running ends with it, and no page waits for another
-      return `timeout -k 5 90 unshare --net --mount --pid --fork --mount-proc --kill-child sh ${page}`;
+      return `timeout -k 5 180 unshare --net --mount --pid --fork --mount-proc --kill-child sh ${page}`;
     });
     writeFileSync(script, `modprobe -a ip_vs dummy 2>/dev/null\n${calls.join('\n')}\n`);
   }
