@@ -132,7 +132,7 @@ describe('importing', () => {
     ['kube-router-sdk/ipvs', 1, 15],
     ['kube-router-sdk/firewall', 1, 15],
     ['kube-router-sdk/ingress', 1, 15],
-    ['kube-router-sdk/routing', 1, 15],
+    ['kube-router-sdk/routing', 1.5, 15],
     ['kube-router-sdk/kernel', 1.5, 15],
     ['kube-router-sdk/informers', 1.5, 15],
     ['kube-router-sdk/bgp', 2, 20],
