@@ -42,12 +42,12 @@ export function createPolicyWatch(core: Core, peers: () => Iterable<PeerRuntime>
       if (exporting) core.exports.retell(rib, rib.rowPrefix[row]!, set);
     };
     const ranges = createRangeIndex();
-    let families: (4 | 6)[] = [];
+    const families = new Set<4 | 6>();
     for (const range of changed) {
       const { prefix, low, high } = range;
       if (low !== prefix.length || high !== prefix.length) {
         ranges.add(range);
-        families = [...new Set([...families, prefix.family])];
+        families.add(prefix.family);
         continue;
       }
       const rib = core.ribOf(prefix.family);
@@ -56,7 +56,7 @@ export function createPolicyWatch(core: Core, peers: () => Iterable<PeerRuntime>
       // Judging a row may end it as best; the chain itself stays as it is.
       for (let row = rib.head[id]!; row >= 0; row = rib.rowNext[row]!) judgeRow(rib, row);
     }
-    core.sweep(EVERY_PEER, families, (rib, row) => {
+    core.sweep(EVERY_PEER, [...families], (rib, row) => {
       if (ranges.has(prefixOf(rib.prefixes, rib.rowPrefix[row]!))) judgeRow(rib, row);
     });
     core.schedule();

@@ -4,6 +4,7 @@
  */
 import { Observable } from 'rxjs';
 import type { RunningProcess, StreamingRunner } from '../kernel/types.ts';
+import { textFamily } from '../net/address.ts';
 import { evaluate } from './evaluate.ts';
 import type { PolicyModel, Verdict } from './evaluate.ts';
 import type { Direction, FirewallState } from './model/types.ts';
@@ -40,7 +41,7 @@ const SNAPSHOT = 256;
 function explain(packet: RefusedPacket, options: DenialOptions): Denial | undefined {
   const [direction, id = '', first] = packet.prefix.split(' ');
   if (direction !== 'ingress' && direction !== 'egress') return undefined;
-  const family = packet.source.includes(':') ? 6 : 4;
+  const family = textFamily(packet.source);
   const chain = options.state?.().families[family].chains.get(`KUBE-NWPLCY-${id}`);
   // Where a rule refuses, it is that of one policy; else all that select the pod do.
   const known = chain?.kind === 'class' && chain.otherwise === 'deny' ? chain.policies : undefined;

@@ -6,7 +6,7 @@
  */
 import { createLpmTrie } from '../net/lpm.ts';
 import { parsePrefix } from '../net/prefix.ts';
-import { compareAddresses, parseAddress, tryParseAddress } from '../net/address.ts';
+import { compareAddresses, parseAddress, textFamily, tryParseAddress } from '../net/address.ts';
 import type { Advertisement, AdvertisementAttributes, Family, Issue, VirtualIp } from '../net/values.ts';
 import type { EndpointSliceObject, NodeObject, ServiceObject } from '../objects/types.ts';
 import { createAddressOrder } from './address-order.ts';
@@ -38,8 +38,6 @@ interface Endpoints {
   readonly local: boolean;
   readonly localReady: boolean;
 }
-
-const familyOf = (address: string): Family => (address.includes(':') ? 6 : 4);
 
 /** Go's strconv.ParseBool, as kube-router reads these annotations; anything else is false. */
 function readBool(text: string): boolean | undefined {
@@ -192,7 +190,7 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
       return [false, endpoints.any ? 'no endpoint is ready anywhere' : 'the service has no endpoint'];
     };
     const add = (address: string, kind: VirtualIp['kind'], announce: boolean, reason: string): void => {
-      if (!families.includes(familyOf(address))) return;
+      if (!families.includes(textFamily(address))) return;
       const before = out.get(address);
       if (before === undefined || (announce && !before.announce))
         out.set(address, { kind, announce, reason, local: policy(kind) === 'Local', requested });
@@ -258,7 +256,7 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
   };
 
   const advertise = (address: string, announcing: readonly (readonly [string, Claim])[]): Advertisement => {
-    const family = familyOf(address);
+    const family = textFamily(address);
     const parsed = parseAddress(address);
     let attributes: AdvertisementAttributes = {};
     const found: Issue[] = [];
@@ -276,7 +274,7 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
     if (found.length > 0) sharedIssues.set(address, found);
     const pool = pools.match(parsed);
     if (pool !== undefined) attributes = { ...pool, ...attributes };
-    const asked = announcing.flatMap(([, claim]) => claim.requested.nextHops).find((one) => familyOf(one) === family);
+    const asked = announcing.flatMap(([, claim]) => claim.requested.nextHops).find((one) => textFamily(one) === family);
     const nextHop = asked ?? bestAddress(self, family);
     return {
       prefix: `${address}/${family === 4 ? 32 : 128}`,
@@ -362,7 +360,7 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
 /** First internal, else first external address of a family. */
 function bestAddress(node: NodeObject | undefined, family: Family): string | undefined {
   for (const type of ['InternalIP', 'ExternalIP'] as const) {
-    const found = node?.addresses.find((one) => one.type === type && familyOf(one.address) === family);
+    const found = node?.addresses.find((one) => one.type === type && textFamily(one.address) === family);
     if (found !== undefined) return found.address;
   }
   return undefined;

@@ -4,7 +4,7 @@
  * Everything else in IPVS is somebody else's and only named. Pure.
  */
 import { SdkError } from '../net/errors.ts';
-import { canonicalAddress } from '../net/address.ts';
+import { canonicalAddress, textFamily } from '../net/address.ts';
 import type { Family, Protocol } from '../net/values.ts';
 import { hostPort, ipvsNames, markKey, serverKey, setNameFor } from './model.ts';
 import type { ChainItem, IpvsItem, JumpItem, RealServer, Scheduler, VirtualServerItem } from './model.ts';
@@ -55,7 +55,7 @@ function parseHeader(line: string): Header | undefined {
     header = { family: six ? 6 : 4, mark };
   } else if (kind === 'TCP' || kind === 'UDP' || kind === 'SCTP') {
     const { address, port } = splitHostPort(words.shift() ?? '');
-    header = { family: address.includes(':') ? 6 : 4, protocol: kind, address, port };
+    header = { family: textFamily(address), protocol: kind, address, port };
   } else return undefined;
   const scheduler = (words.shift() ?? '') as Scheduler;
   let flags: string[] = [];
@@ -227,7 +227,7 @@ export function parseAddresses(links: string, routes: readonly string[]): IpvsIt
     items.push({ type: 'link', key: `link/${link.ifname}`, name: link.ifname });
     for (const { local, scope } of link.addr_info ?? []) {
       if (local === undefined || (scope === 'link' && local.startsWith('fe80:'))) continue;
-      const family = local.includes(':') ? 6 : 4;
+      const family = textFamily(local);
       items.push({ type: 'addr', key: `addr/${local}`, family, address: local, source: sources.get(local) ?? '' });
     }
   }

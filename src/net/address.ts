@@ -193,6 +193,11 @@ export function familyOf(text: string): 4 | 6 | undefined {
   return scanAddress(text)?.family;
 }
 
+/** The family of a canonical address or prefix, which only needs a look: {@link familyOf} is for text of unknown content. */
+export function textFamily(text: string): 4 | 6 {
+  return text.includes(':') ? 6 : 4;
+}
+
 /** Orders addresses: IPv4 before IPv6, then by value. */
 export function compareAddresses(a: Address, b: Address): number {
   if (a.family === 4) return b.family === 4 ? a.value - b.value : -1;

@@ -2,6 +2,7 @@
  * Service: addresses, ports and the policies by which it is served.
  * What a bad field falls back to is the narrower reading wherever one exists: a source range that cannot be read admits nobody.
  */
+import { textFamily } from '../net/address.ts';
 import type { Family } from '../net/values.ts';
 import {
   addressOf,
@@ -136,7 +137,7 @@ function readFamilies(report: Report, spec: Json, clusterIPs: readonly string[])
   });
   if (families.length > 0) return internList(families);
   // YAML that no API server has defaulted: the families are those of its addresses.
-  return internList(clusterIPs.map((ip): Family => (ip.includes(':') ? 6 : 4)));
+  return internList(clusterIPs.map(textFamily));
 }
 
 function readLoadBalancerIP(report: Report, spec: Json): string {

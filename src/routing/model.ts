@@ -3,6 +3,7 @@
  * One item is one thing that the kernel can hold, so that a plan's cost follows the keys that changed.
  * Items are made by the functions below alone: they fix the order of fields, so that equal items serialise equally.
  */
+import { textFamily } from '../net/address.ts';
 import type { Family } from '../net/values.ts';
 
 /** Protocol number of our routes (`ip route … proto 17`): kube-router's own, so that its routes are adopted. */
@@ -218,11 +219,6 @@ export interface RoutingOptions {
   readonly clampMss?: boolean;
   /** Hash ECMP flows by ports too (`fib_multipath_hash_policy=1`); absent: the sysctl is left alone. */
   readonly multipathHashPolicy?: 0 | 1 | 2;
-}
-
-/** Whether a canonical address or prefix is IPv4 or IPv6. */
-export function textFamily(text: string): Family {
-  return text.includes(':') ? 6 : 4;
 }
 
 /** Host prefix of a canonical address, as text. */

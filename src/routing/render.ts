@@ -3,9 +3,10 @@
  * One child process a tool and pass; each input line knows which key it serves, so that a failing line names its item.
  * Pure: shows without privileges what would be done.
  */
+import { textFamily } from '../net/address.ts';
 import type { Family } from '../net/values.ts';
 import type { ChainItem, LinkItem, RouteHop, RouteItem } from './model.ts';
-import { OVERLAY_RULE_PRIORITY, ROUTE_PROTOCOL, hostPrefixText, isLinkLocal, textFamily } from './model.ts';
+import { OVERLAY_RULE_PRIORITY, ROUTE_PROTOCOL, hostPrefixText, isLinkLocal } from './model.ts';
 import type { RoutingChange, RoutingPlan } from './plan.ts';
 
 /** One child process to be. */

@@ -2,21 +2,13 @@
  * What a set becomes for a group: whether it may go, the export policy, the rewriting; remembered by set.
  * Stands between the groups and export-attributes.ts.
  */
-import type { ExportSettings } from './export-attributes.ts';
 import { exportAttributes, mayExport } from './export-attributes.ts';
 import { release } from './attribute-store.ts';
 import { capacityFor, growInt32, growUint32 } from './columns.ts';
-import type { PolicyHook } from './group-types.ts';
-import type { Rib } from './table.ts';
+import type { ExportGroupOptions, PolicyHook } from './group-types.ts';
 
 /** What an {@link Outgoing} is made from. */
-export interface OutgoingOptions {
-  readonly rib: Rib;
-  readonly settings: ExportSettings;
-  readonly policy?: PolicyHook | undefined;
-  readonly translate?: ((attr: number) => number) | undefined;
-  readonly maxLength: number;
-}
+export type OutgoingOptions = Omit<ExportGroupOptions, 'highWater'>;
 
 /** Sets on their way out. */
 export interface Outgoing {

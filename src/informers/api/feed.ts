@@ -18,6 +18,11 @@ export function metadataOf(raw: unknown): RawMetadata {
   return typeof metadata === 'object' && metadata !== null ? metadata : {};
 }
 
+/** A resource version as a number; versions that are none are not compared (`undefined`). */
+export function versionNumber(version: unknown): number | undefined {
+  return typeof version === 'string' && /^\d{1,15}$/.test(version) ? Number(version) : undefined;
+}
+
 /** The key of an object as the API names it; `undefined` when it has no name. */
 export function keyOf(raw: unknown): string | undefined {
   const { name, namespace } = metadataOf(raw);

@@ -106,7 +106,7 @@ export async function runListWatch<Item>(
     const status = typeof details['status'] === 'number' ? details['status'] : undefined;
     const denied = status === 401 || status === 403;
     // Whoever had objects of it keeps them: a definition goes after its objects, and a server that starts does not know it yet.
-    if (status === 404 && spec.custom === true && [...store.keys()].length === 0) {
+    if (status === 404 && spec.custom === true && store.keys()[Symbol.iterator]().next().done === true) {
       needList = true;
       heard();
       synced();

@@ -9,7 +9,7 @@ import type { Store } from '../store.ts';
 import { errorOfStatus, openApi } from './client.ts';
 import { aborted, unreachable } from './connection.ts';
 import type { Connection } from './connection.ts';
-import { keyOf, metadataOf, putRaw } from './feed.ts';
+import { keyOf, metadataOf, putRaw, versionNumber } from './feed.ts';
 import { createLineCutter } from './json-stream.ts';
 import type { KindSpec } from './kind-spec.ts';
 import { parsersOf, pathOf, queryOf } from './kind-spec.ts';
@@ -59,8 +59,8 @@ export interface WatchEnd {
 
 /** Whether a version is older than another; versions that are no numbers are not compared. */
 function isOlder(version: string, than: string | undefined): boolean {
-  if (than === undefined || !/^\d{1,15}$/.test(version) || !/^\d{1,15}$/.test(than)) return false;
-  return Number(version) < Number(than);
+  const [one, other] = [versionNumber(version), versionNumber(than)];
+  return one !== undefined && other !== undefined && one < other;
 }
 
 /** Why what a watch failed of cannot be cured by another watch from the same version; `undefined`: it may be. */

@@ -10,7 +10,7 @@ import type { Store } from '../store.ts';
 import { equalValues } from '../equal.ts';
 import { callApi } from './client.ts';
 import type { Connection } from './connection.ts';
-import { keyOf, metadataOf } from './feed.ts';
+import { keyOf, metadataOf, versionNumber } from './feed.ts';
 import type { KindSpec } from './kind-spec.ts';
 import { pathOf } from './kind-spec.ts';
 
@@ -66,7 +66,7 @@ export function createWitness<Item>(
       await sleep(DELETION_MS, undefined, { signal });
       return store.get(key) === item ? `${what} is gone and the watch does not say so` : undefined;
     }
-    const found = versionOf(raw);
+    const found = versionNumber(metadataOf(raw).resourceVersion);
     if (found === undefined || found > version) return undefined;
     if (found < version) return `${what} has version ${found} after ${version}`;
     // A namesake of the same version: what a backup and the same program after it come to.
@@ -76,7 +76,7 @@ export function createWitness<Item>(
 
   return {
     note(raw, deleted) {
-      const version = versionOf(raw);
+      const version = versionNumber(metadataOf(raw).resourceVersion);
       if (version === undefined) return;
       const oldest = newest[0];
       if (newest.length === WITNESSES && oldest !== undefined && version < oldest.version) return;
@@ -96,12 +96,4 @@ export function createWitness<Item>(
       return (await Promise.all(newest.map(ask))).find((found) => found !== undefined);
     },
   };
-}
-
-/** The version of an object as a number; versions that are none are not compared. */
-function versionOf(raw: unknown): number | undefined {
-  const { resourceVersion } = metadataOf(raw);
-  return typeof resourceVersion === 'string' && /^\d{1,15}$/.test(resourceVersion)
-    ? Number(resourceVersion)
-    : undefined;
 }

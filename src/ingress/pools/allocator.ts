@@ -3,7 +3,7 @@
  * API holds, decides, and remembers what it has decided, so that two decisions in a row never give out one address twice.
  * The controller writes and reads back.
  */
-import { compareAddresses, formatAddress, tryParseAddress } from '../../net/address.ts';
+import { compareAddresses, formatAddress, textFamily, tryParseAddress } from '../../net/address.ts';
 import type { Address } from '../../net/address.ts';
 import type { AddressRange } from '../../net/intervals.ts';
 import { tryParsePrefix } from '../../net/prefix.ts';
@@ -47,7 +47,6 @@ interface Holder {
   readonly selector: string;
 }
 
-const familyOf = (text: string): Family => (text.includes(':') ? 6 : 4);
 const keyOf = (service: ServiceObject): string => `${service.namespace}/${service.name}`;
 
 function holderOf(service: ServiceObject): Holder {
@@ -169,7 +168,7 @@ export function createPoolAllocator(options: PoolOptions): PoolAllocator {
 
   const usedIn = (pool: Pool, family: Family): number => {
     let count = 0;
-    for (const address of taken.keys()) if (familyOf(address) === family && inPool(pool, address)) count++;
+    for (const address of taken.keys()) if (textFamily(address) === family && inPool(pool, address)) count++;
     return count;
   };
 
@@ -179,7 +178,7 @@ export function createPoolAllocator(options: PoolOptions): PoolAllocator {
     // A sharer moves in with those that it may share with, before a new address is opened.
     if (holder.sharingKey !== '') {
       for (const [address, holders] of taken) {
-        if (familyOf(address) !== family || !inPool(pool, address)) continue;
+        if (textFamily(address) !== family || !inPool(pool, address)) continue;
         if (holders.size > 0 && free(address, holder)) return address;
       }
     }
@@ -255,7 +254,7 @@ export function createPoolAllocator(options: PoolOptions): PoolAllocator {
     const result = new Map<Family, string>();
     for (const family of families) {
       const wanted = requested.get(family);
-      const has = current.find((ip) => familyOf(ip) === family);
+      const has = current.find((ip) => textFamily(ip) === family);
       if (wanted !== undefined) {
         const usable = (wantedPool === undefined ? allowed : candidates).some((pool) => inPool(pool, wanted));
         if (!usable) found.push({ object, field: requestField, reason: `${wanted} lies in no pool that it may use` });

@@ -3,12 +3,13 @@
  * Who shares what with whom is kept in items.ts, what pods say in pods.ts; here changes are taken in and put in their places.
  * Pure bookkeeping.
  */
+import { textFamily } from '../../net/address.ts';
 import type { Issue } from '../../net/values.ts';
 import type { EndpointSliceObject, PodObject, ServiceObject } from '../../objects/types.ts';
 import { ipvsNames, serverKey } from '../model.ts';
 import type { IpvsItem, IpvsState } from '../model.ts';
 import { baseItems } from './base.ts';
-import { entry, familyOf } from './elements.ts';
+import { entry } from './elements.ts';
 import { createClaims, createItemStore } from './items.ts';
 import { DSR_BIT, FOU_BIT, createMarkAllocator } from './marks.ts';
 import { resolveOptions } from './options.ts';
@@ -81,7 +82,7 @@ function nodeItems(options: ResolvedOptions): IpvsItem[] {
   const { primary, addresses, podCIDRs } = options.node;
   const list = baseItems(options);
   const add = (set: string, element: string): void => {
-    const family = familyOf(element);
+    const family = textFamily(element);
     if (primary[family] !== undefined) list.push(entry(set, family, element));
   };
   for (const address of addresses) add(ipvsNames.localSet, address);

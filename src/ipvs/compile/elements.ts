@@ -5,11 +5,6 @@ import type { Family } from '../../net/values.ts';
 import { setNameFor } from '../model.ts';
 import type { EntryItem } from '../model.ts';
 
-/** Family of a canonical address or prefix. */
-export function familyOf(text: string): Family {
-  return text.includes(':') ? 6 : 4;
-}
-
 /** An element of one of our sets. */
 export function entry(name: string, family: Family, element: string, options = ''): EntryItem {
   const set = setNameFor(name, family);

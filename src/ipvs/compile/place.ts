@@ -2,13 +2,14 @@
  * What one place of a Service (an address with protocol and port) needs: its virtual server or its mark, the entries of sets that
  * rules look at, its VIP. A place belongs to one Service; another that asks for it gets an issue and none of this. Pure.
  */
+import { textFamily } from '../../net/address.ts';
 import type { Family } from '../../net/values.ts';
 import type { ServiceObject, ServicePort } from '../../objects/types.ts';
 import { MARK_MASK, hostPort, ipvsNames, markKey, serverKey, setNameFor } from '../model.ts';
 import type { IpvsItem, RealServer, VirtualServerItem } from '../model.ts';
 import type { Complain, ServiceChoices } from './annotations.ts';
 import { dsrItems } from './base.ts';
-import { entry, familyOf, network } from './elements.ts';
+import { entry, network } from './elements.ts';
 import { realServers } from './endpoints.ts';
 import type { Candidate, Selection } from './endpoints.ts';
 import type { MarkAllocator } from './marks.ts';
@@ -102,7 +103,7 @@ export function createBuilder(
   };
 
   const addDsr = (vip: string, port: ServicePort, element: string, chosen: readonly Candidate[]): void => {
-    const family = familyOf(vip);
+    const family = textFamily(vip);
     const fit = chosen.filter((candidate) => {
       const reason = unfit(candidate, port);
       if (reason !== undefined) complain(fieldOf(port), reason);
@@ -129,12 +130,12 @@ export function createBuilder(
   };
 
   const addSources = (address: string, element: string): void => {
-    const family = familyOf(address);
+    const family = textFamily(address);
     const ranges = service.loadBalancerSourceRanges;
     if (ranges.length === 0 || ranges.includes(family === 4 ? '0.0.0.0/0' : '::/0')) return;
     items.push(entry(ipvsNames.limitedSet, family, element));
     for (const range of ranges) {
-      if (familyOf(range) === family) items.push(entry(ipvsNames.sourceSet, family, `${element},${network(range)}`));
+      if (textFamily(range) === family) items.push(entry(ipvsNames.sourceSet, family, `${element},${network(range)}`));
     }
   };
 
@@ -158,7 +159,7 @@ export function createBuilder(
     add(kind, address, number, port, selection) {
       const key = serverKey(port.protocol, address, number);
       if (!claims(key)) return;
-      const family = familyOf(address);
+      const family = textFamily(address);
       const element = `${address},${port.protocol.toLowerCase()}:${number}`;
       const local = isLocal(kind);
       const chosen = local ? selection.local : selection.cluster;

@@ -3,13 +3,13 @@
  * Every address of the Service goes through one function with the policy that holds for it, which is in place.ts. Pure; the
  * compiler counts owners.
  */
+import { textFamily } from '../../net/address.ts';
 import type { Family, Issue } from '../../net/values.ts';
 import type { Endpoint, EndpointSliceObject, ServiceObject, ServicePort } from '../../objects/types.ts';
 import type { IpvsItem } from '../model.ts';
 import { externalAddresses, inside, loadBalancerAddresses } from './addresses.ts';
 import { isServed, readChoices } from './annotations.ts';
 import type { Complain } from './annotations.ts';
-import { familyOf } from './elements.ts';
 import { candidates, select } from './endpoints.ts';
 import type { Selection } from './endpoints.ts';
 import type { MarkAllocator } from './marks.ts';
@@ -137,7 +137,7 @@ export function compileService(
   const external = externalAddresses(service, options, complain);
   const balanced = choices.skipLoadBalancer ? [] : loadBalancerAddresses(service, options, complain);
   const add = (kind: Kind, address: string, number: number, port: ServicePort, select: SelectFamily): void => {
-    const family = familyOf(address);
+    const family = textFamily(address);
     if (node.primary[family] === undefined || inside(address, options.excludedCidrs)) return;
     builder.add(kind, address, number, port, select(family));
   };
@@ -150,7 +150,7 @@ export function compileService(
     if (port.nodePort === 0) continue;
     const primaries = [node.primary[4], node.primary[6]].filter((address) => address !== undefined);
     for (const address of options.nodePortOnAllAddresses ? node.addresses : primaries) {
-      const served = service.clusterIPs.some((ip) => familyOf(ip) === familyOf(address));
+      const served = service.clusterIPs.some((ip) => textFamily(ip) === textFamily(address));
       if (served) add('node', address, port.nodePort, port, select);
     }
   }

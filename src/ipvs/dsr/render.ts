@@ -4,6 +4,7 @@
  * Commands for `ip` and `sysctl` inside the pod's network namespace. Pure text.
  */
 import type { Command } from '../../kernel/types.ts';
+import { textFamily } from '../../net/address.ts';
 import type { Family } from '../../net/values.ts';
 import { FOU_PORT } from '../model.ts';
 
@@ -29,7 +30,7 @@ interface LinkJson {
 
 /** Parses `ip -j addr show` of the pod, and the answer to {@link fouShow} where one was asked for; undefined when no interface has the pod's address (yet). */
 export function parsePodNet(text: string, address: string, listeners = ''): PodNetState | undefined {
-  const family = address.includes(':') ? 6 : 4;
+  const family = textFamily(address);
   const links = (text.trim() === '' ? [] : JSON.parse(text)) as readonly LinkJson[];
   const own = links.find((link) => link.addr_info?.some(({ local }) => local === address));
   if (own?.ifname === undefined) return undefined;
@@ -62,7 +63,7 @@ export function parseFou(text: string): boolean {
  * VIPs come last: a pod that was left half prepared lacks one, and is seen to.
  */
 export function podCommands(netns: string, address: string, now: PodNetState, target: PodTarget): Command[] {
-  const family = address.includes(':') ? 6 : 4;
+  const family = textFamily(address);
   const device = tunnelNames[family];
   const ip = (lines: readonly string[]): Command[] =>
     lines.length === 0

@@ -3,12 +3,13 @@
  * A changed route or node recompiles its own fragment; only a change of this node or of its underlay recompiles all.
  * Pure: the agent feeds it and hands `state` with `dirty` to `reconcile()`.
  */
+import { textFamily } from '../../net/address.ts';
 import { parsePrefix, tryParsePrefix } from '../../net/prefix.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { Family, Issue, KernelRoute, KernelRouteChanges } from '../../net/values.ts';
 import type { NodeObject } from '../../objects/types.ts';
 import type { RouteHop, RoutingItem, RoutingOptions, RoutingState, Underlay } from '../model.ts';
-import { MAIN_TABLE, names, routeItem, setName, textFamily } from '../model.ts';
+import { MAIN_TABLE, names, routeItem, setName } from '../model.ts';
 import { createTunnelNames, defaultPorts, podMtu } from './encapsulation.ts';
 import type { TunnelNames } from './encapsulation.ts';
 import { resolveHop } from './hops.ts';

@@ -2,10 +2,9 @@
  * Facts of each encapsulation: its overhead, its default port, and the names and link-layer addresses of its devices.
  * Pure arithmetic; the compiler asks, nothing here remembers except the tunnel names that were given out.
  */
-import { addressToBytes, canonicalAddress, parseAddress } from '../../net/address.ts';
+import { addressToBytes, canonicalAddress, parseAddress, textFamily } from '../../net/address.ts';
 import type { Family } from '../../net/values.ts';
 import type { Encapsulation, FoundTunnel } from '../model.ts';
-import { textFamily } from '../model.ts';
 
 /** Default UDP ports; ipip has none. */
 export const defaultPorts = { ipip: 0, fou: 5555, vxlan: 4789, wireguard: 51820 } as const;

@@ -2,11 +2,11 @@
  * How a next hop is reached: directly, through an encapsulation, or not at all; and the items that this way needs.
  * One function for learned routes and for routes from Node objects, so that both modes behave alike.
  */
-import { tryParseAddress } from '../../net/address.ts';
+import { textFamily, tryParseAddress } from '../../net/address.ts';
 import { contains } from '../../net/prefix.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { Encapsulation, RouteHop, RoutingItem } from '../model.ts';
-import { OVERLAY_TABLE, hostPrefixText, linkItem, names, routeItem, textFamily } from '../model.ts';
+import { OVERLAY_TABLE, hostPrefixText, linkItem, names, routeItem } from '../model.ts';
 import type { NodeFacts } from './node.ts';
 import type { TunnelNames } from './encapsulation.ts';
 import { vxlanLinkLocal, vxlanMac, vxlanName } from './encapsulation.ts';

@@ -2,12 +2,11 @@
  * What routing needs of a Node object: its addresses by family and its pod CIDRs, annotations included.
  * The one place that knows which of `kube-router.io/pod-cidr`, `pod-cidrs` and the spec wins.
  */
-import { tryParseAddress, formatAddress } from '../../net/address.ts';
+import { formatAddress, textFamily, tryParseAddress } from '../../net/address.ts';
 import { formatPrefix, tryParsePrefix } from '../../net/prefix.ts';
 import type { Family, Issue } from '../../net/values.ts';
 import { annotationList, complain } from '../../objects/annotations.ts';
 import type { NodeObject } from '../../objects/types.ts';
-import { textFamily } from '../model.ts';
 
 /** Annotation keys of a Node that pod networking reads. */
 export const nodeAnnotations = {

@@ -2,9 +2,10 @@
  * The items that a node needs whatever its peers say: bridge, forwarding, egress masquerade, clamping, policy rules, sysctls.
  * Rule text is exactly what `iptables-save` prints, so that reading back compares equal.
  */
+import { textFamily } from '../../net/address.ts';
 import type { Family } from '../../net/values.ts';
 import type { ChainItem, Encapsulation, RoutingItem } from '../model.ts';
-import { OVERLAY_TABLE, chainItem, linkItem, names, setName, textFamily } from '../model.ts';
+import { OVERLAY_TABLE, chainItem, linkItem, names, setName } from '../model.ts';
 import { vxlanMac, vxlanName } from './encapsulation.ts';
 import type { NodeFacts } from './node.ts';
 

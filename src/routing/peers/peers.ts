@@ -2,12 +2,11 @@
  * Which BGP sessions a node should have: mesh, reflector roles or none between nodes, and the routers outside.
  * A pure function of nodes and flags, cheap enough to be called at every Node event: annotations are live.
  */
-import { addressToBytes, formatAddress, parseAddress, tryParseAddress } from '../../net/address.ts';
+import { addressToBytes, formatAddress, parseAddress, textFamily, tryParseAddress } from '../../net/address.ts';
 import type { AdvertisementAttributes, Family, Issue } from '../../net/values.ts';
 import { annotation, complain, readInteger } from '../../objects/annotations.ts';
 import type { AnnotationReader } from '../../objects/annotations.ts';
 import type { NodeObject } from '../../objects/types.ts';
-import { textFamily } from '../model.ts';
 import { nodeFacts } from '../compile/node.ts';
 import type { NodeFacts } from '../compile/node.ts';
 import {
