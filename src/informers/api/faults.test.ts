@@ -59,6 +59,14 @@ function fromOneVersion(): (one: RequestInfo) => boolean {
 }
 /** A fault strikes the next connection: break the present one. */
 const cut = (world: World) => world.server.dropConnections();
+/** Breaks the connection and waits until the stream has shown why it does not come back: a busy machine may answer late at first. */
+async function cutUntil(world: World, reason: RegExp): Promise<void> {
+  let shown = false;
+  const subscription = world.pods.state$.subscribe((state) => (shown ||= reason.test(state.reason)));
+  cut(world);
+  await until(`the stream shows ${reason.source}`, () => shown);
+  subscription.unsubscribe();
+}
 /** The server moves on and forgets while we are away: the full picture has to be read again. */
 async function forget(world: World): Promise<void> {
   const undo = world.server.inject({ type: 'reset' });
@@ -127,7 +135,7 @@ const cases: Case[] = [
     name: '401, for a while',
     fault: async (world) => {
       world.server.setTokens(['other']);
-      cut(world);
+      await cutUntil(world, /401/);
       await sleep(500);
       world.server.setTokens(undefined);
     },
@@ -145,9 +153,10 @@ const cases: Case[] = [
   },
   {
     name: '429 with Retry-After',
-    fault: (world) => {
-      world.server.inject({ type: 'status', code: 429, retryAfter: '1' }, { match: reads, times: 1 });
-      cut(world);
+    fault: async (world) => {
+      const undo = world.server.inject({ type: 'status', code: 429, retryAfter: '1' }, { match: reads });
+      await cutUntil(world, /429/);
+      undo();
     },
     shows: /429/,
   },
