@@ -145,7 +145,7 @@ describe('importing', () => {
       return [ms, mb];
     };
     const [bare, loaded]: [number, number][][] = [[], []];
-    for (let turn = 0; turn < 5; turn++) {
+    for (let turn = 0; turn < 10; turn++) {
       bare?.push(await cost('node:path'));
       loaded?.push(await cost(name));
     }
