@@ -66,6 +66,7 @@ export interface SessionOptions {
   /** Most paths of a prefix that are sent. @defaultValue 8 */
   readonly addPathLimit?: number;
   readonly gracefulRestart?: GracefulRestartOptions;
+  /** Routes of other iBGP peers are reflected to this one (RFC 4456); refused for a peer of another AS. @defaultValue false */
   readonly routeReflectorClient?: boolean;
   /** Our role towards the peer (RFC 9234). */
   readonly role?: Role;

@@ -63,6 +63,12 @@ function peer(options: PeerOptions, path: string): void {
   session(options, path);
 }
 
+/** RFC 4456 reflects between iBGP peers only; a peer of another AS that asks for it is a mistake in one of the two options. */
+function reflection(client: boolean | undefined, asns: readonly number[], { asn }: SpeakerConfig, path: string): void {
+  if (client === true && asns.some((one) => one !== asn))
+    fail(`${path}.routeReflectorClient`, `is for peers of our own AS ${asn} (RFC 4456)`);
+}
+
 /**
  * Judges a whole configuration.
  * @throws SdkError `INVALID_OPTION`, `details.path` names the first fault
@@ -81,6 +87,7 @@ export function checkSpeaker(config: SpeakerConfig): void {
   const seen = new Set<string>();
   config.peers?.forEach((one, index) => {
     peer(one, `peers[${index}]`);
+    reflection(one.routeReflectorClient, [one.asn], config, `peers[${index}]`);
     const key = `${one.address}|${one.port ?? 179}|${one.localAddress ?? ''}`;
     if (seen.has(key)) fail(`peers[${index}].address`, 'is configured twice');
     seen.add(key);
@@ -91,6 +98,7 @@ export function checkSpeaker(config: SpeakerConfig): void {
     if (tryParsePrefix(one.prefix) === undefined) fail(`${path}.prefix`, `${JSON.stringify(one.prefix)} is no prefix`);
     if (one.asns.length === 0) fail(`${path}.asns`, 'must not be empty');
     one.asns.forEach((asn, at) => integer(asn, 1, 0xffffffff, `${path}.asns[${at}]`));
+    reflection(one.routeReflectorClient, one.asns, config, path);
     session({ ...one, asn: one.asns[0] ?? 0 }, path);
   });
 }

@@ -158,11 +158,8 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
     link.negotiated = settled;
     link.receivedOpen = bytes.slice(offset, offset + length);
     if (settled.extendedMessages) link.framer.setMaxLength(MAX_EXTENDED_MESSAGE_LENGTH);
-    const up = establishedSide(state);
-    const before = up === undefined ? undefined : links[up]?.negotiated;
     const weAreHigher = local.routerId === open.routerId ? local.asn > openAsn(open) : local.routerId > open.routerId;
-    const graceful = (before?.gracefulRestart?.families.length ?? 0) > 0;
-    feed({ type: 'open', side, facts: { holdMs: settled.holdTime * 1000, weAreHigher, graceful } });
+    feed({ type: 'open', side, facts: { holdMs: settled.holdTime * 1000, weAreHigher, graceful: graceful() } });
   };
 
   /** Links closed in the step at hand, for the actions that follow their closing. */
@@ -198,6 +195,15 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
       case 'abort-dial':
         abortDial?.();
         abortDial = undefined;
+        break;
+      case 'adopt':
+        if (offered !== undefined) adopt(action.side, offered);
+        offered = undefined;
+        break;
+      case 'refuse':
+        offered?.write(encodeNotification(action.notification));
+        offered?.end();
+        offered = undefined;
         break;
       case 'send': {
         const link = links[action.side];
@@ -275,17 +281,6 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
   const runStep = (event: FsmEvent): void => {
     const { state: next, actions } = step(state, event, config);
     state = next;
-    if (event.type === 'connected') {
-      // The machine may refuse the connection; then its actions speak of `offered`.
-      if (actions.some((action) => action.do === 'close' && action.side === event.side)) {
-        offered?.write(encodeNotification(notification(NotificationCode.cease, CeaseError.connectionRejected)));
-        offered?.end();
-        offered = undefined;
-        return;
-      }
-      if (offered !== undefined) adopt(event.side, offered);
-      offered = undefined;
-    }
     for (const action of actions) perform(action);
     const now = sessionState(state);
     if (now !== shown) {
@@ -316,6 +311,9 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
     return side === undefined ? undefined : links[side];
   };
 
+  /** Whether the session that is up has graceful restart. */
+  const graceful = (): boolean => (established()?.negotiated?.gracefulRestart?.families.length ?? 0) > 0;
+
   return {
     get state() {
       return shown;
@@ -342,7 +340,7 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
         return;
       }
       offered = connection;
-      feed({ type: 'connected', side: 'in' });
+      feed({ type: 'connected', side: 'in', graceful: graceful() });
     },
     write(bytes) {
       const link = established();

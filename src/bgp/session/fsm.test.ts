@@ -24,6 +24,8 @@ const said = (done: FsmStep): string[] =>
         return `send ${action.side} ${action.message}`;
       case 'notify':
         return `notify ${action.side} ${action.notification.code}/${action.notification.subcode}`;
+      case 'refuse':
+        return `refuse ${action.notification.code}/${action.notification.subcode}`;
       case 'set':
       case 'set-connection':
         return `${action.timer} ${action.ms}`;
@@ -56,7 +58,7 @@ describe('one connection', () => {
       'connected sends OPEN with a large hold timer',
       [START, OUT],
       'opensent',
-      ['-connect-retry', 'send out open', 'hold 240000'],
+      ['adopt out', '-connect-retry', 'send out open', 'hold 240000'],
     ],
     [
       'OPEN is answered by KEEPALIVE',
@@ -188,7 +190,7 @@ describe('one connection', () => {
       'active',
       ['-delay-open', '-hold', '-keepalive', 'close out', 'failed out', '-connect-retry', 'connect-retry 5000'],
     ],
-    ['nothing happens before start', [IN], 'idle', ['notify in 6/5', 'close in']],
+    ['nothing happens before start', [IN], 'idle', ['refuse 6/5']],
   ] as const)('%s', (_name, events, state, actions) => {
     const done = run(events);
     expect(sessionState(done.state)).toBe(state);
@@ -211,7 +213,7 @@ describe('one connection', () => {
 
   it('delay open: waits, and sends its OPEN at once when the peer is first', () => {
     const delayed = { ...config, delayOpenMs: 700 };
-    expect(said(run([START, OUT], INITIAL, delayed))).toEqual(['-connect-retry', 'delay-open 700']);
+    expect(said(run([START, OUT], INITIAL, delayed))).toEqual(['adopt out', '-connect-retry', 'delay-open 700']);
     expect(
       said(run([START, OUT, { type: 'connection-timer', timer: 'delay-open', side: 'out' }], INITIAL, delayed)),
     ).toEqual(['send out open', 'hold 240000']);
@@ -256,6 +258,37 @@ describe('collision (RFC 4271 section 6.8)', () => {
     expect([done.state.out, done.state.in]).toEqual([undefined, 'openconfirm']);
     expect(done.actions).toContainEqual(expect.objectContaining({ do: 'down', graceful: true }));
     expect(said(done).some((one) => one.startsWith('notify out'))).toBe(false);
+  });
+  it('a newer accepted connection replaces one on which nothing was heard, and no other', () => {
+    const passive = { ...config, passive: true };
+    const again = run([START, IN, IN], INITIAL, passive);
+    expect(said(again)).toEqual([
+      '-delay-open',
+      '-hold',
+      '-keepalive',
+      'notify in 6/7',
+      'close in',
+      'failed in',
+      'adopt in',
+      '-connect-retry',
+      'send in open',
+      'hold 240000',
+    ]);
+    for (const further of [[open('in')], [open('in'), alive('in')]]) {
+      const before = run([START, IN, ...further], INITIAL, passive);
+      const refused = run([IN], before.state, passive);
+      expect(said(refused)).toEqual(['refuse 6/5']);
+      expect(refused.state).toEqual(before.state);
+    }
+  });
+  it('a peer with graceful restart may come again while the session that it opened stands (RFC 4724 section 5)', () => {
+    const up = run([START, IN, open('in'), alive('in')], INITIAL, { ...config, passive: true });
+    const again: FsmEvent = { type: 'connected', side: 'in', graceful: true };
+    const second = run([again], up.state);
+    expect([second.state.in, second.state.out]).toEqual(['established', 'opensent']);
+    const done = run([open('out', { graceful: true }), alive('out')], second.state);
+    expect([done.state.in, done.state.out]).toEqual([undefined, 'established']);
+    expect(said(run([again, again], up.state))).toContain('notify out 6/7');
   });
   it('one of two failing leaves the other alone', () => {
     const done = run([...both, { type: 'closed', side: 'out', reason: 'reset' }]);

@@ -57,7 +57,8 @@ export type FsmEvent =
   | { readonly type: 'stop'; readonly notification: Notification }
   | { readonly type: 'timer'; readonly timer: PeerTimer }
   | { readonly type: 'connection-timer'; readonly timer: ConnectionTimer; readonly side: Side }
-  | { readonly type: 'connected'; readonly side: Side }
+  /** A connection of ours was answered, or one was accepted; `graceful` as in {@link OpenFacts}. */
+  | { readonly type: 'connected'; readonly side: Side; readonly graceful?: boolean }
   | { readonly type: 'dial-failed'; readonly reason: string }
   | { readonly type: 'closed'; readonly side: Side; readonly reason: string }
   | { readonly type: 'open'; readonly side: Side; readonly facts: OpenFacts }
@@ -75,6 +76,10 @@ export type ConnectionTimer = 'delay-open' | 'hold' | 'keepalive';
 export type FsmAction =
   | { readonly do: 'dial' }
   | { readonly do: 'abort-dial' }
+  /** The connection of the `connected` event is this side's from here on. */
+  | { readonly do: 'adopt'; readonly side: Side }
+  /** It is not wanted. */
+  | { readonly do: 'refuse'; readonly notification: Notification }
   | { readonly do: 'send'; readonly side: Side; readonly message: 'open' | 'keepalive' }
   | { readonly do: 'notify'; readonly side: Side; readonly notification: Notification }
   | { readonly do: 'close'; readonly side: Side }
@@ -115,6 +120,19 @@ export function sessionState(state: FsmState): SessionState {
 /** The connection that carries the session; undefined while none is up. */
 export function establishedSide(state: FsmState): Side | undefined {
   return state.out === 'established' ? 'out' : state.in === 'established' ? 'in' : undefined;
+}
+
+/**
+ * Which side takes a new connection; undefined: none does. One that was accepted takes the place of an earlier one on which the peer
+ * has not said OPEN yet: a peer that was cut off and comes again would wait out {@link LARGE_HOLD_MS} behind its own dead attempt.
+ * A peer with graceful restart may come again while its old session still stands (RFC 4724 section 5); the dialled side is free then.
+ */
+function placeFor(event: FsmEvent & { type: 'connected' }, state: FsmState): Side | undefined {
+  if (event.side === 'out') return state.out === 'dialing' ? 'out' : undefined;
+  if (!state.started) return undefined;
+  const mute = (phase: Phase | undefined): boolean => phase === undefined || phase === 'delay' || phase === 'opensent';
+  if (mute(state.in)) return 'in';
+  return state.in === 'established' && event.graceful === true && mute(state.out) ? 'out' : undefined;
 }
 
 function notice(code: number, subcode: number): Notification {
@@ -237,12 +255,14 @@ export function step(state: FsmState, event: FsmEvent, config: FsmConfig): FsmSt
       break;
 
     case 'connected': {
-      const { side } = event;
-      if (side === 'out' ? next.out !== 'dialing' : !next.started || next.in !== undefined) {
-        act({ do: 'notify', side, notification: notice(NotificationCode.cease, CeaseError.connectionRejected) });
-        act({ do: 'close', side });
+      const side = placeFor(event, next);
+      if (side === undefined) {
+        act({ do: 'refuse', notification: notice(NotificationCode.cease, CeaseError.connectionRejected) });
         break;
       }
+      if (next[side] !== 'dialing')
+        drop(side, 'replaced by a newer connection', notice(NotificationCode.cease, CeaseError.collision));
+      act({ do: 'adopt', side });
       if (next.held) {
         // The peer comes by itself: damping is for our own attempts, its attempt is as good as any.
         next = { ...next, held: false };

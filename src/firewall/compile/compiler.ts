@@ -179,7 +179,12 @@ export function createPolicyCompiler(options: PolicyCompilerOptions): PolicyComp
         for (const address of cluster.putClusterPolicy(key, object)) touched.add(address);
       }
       for (const { key, object } of changes.pods ?? []) {
-        for (const address of cluster.putPod(key, object)) touched.add(address);
+        const moved = { 4: 0, 6: 0 };
+        for (const address of cluster.putPod(key, object)) {
+          touched.add(address);
+          // The address that a pod leaves and the one that it takes are the two ends of flows that neither moment denies.
+          if (++moved[address.family] === 2) dirty.add(dirtyKey(address.family, 'together'));
+        }
       }
       for (const address of touched) {
         cluster.settleOwner(address);

@@ -225,7 +225,8 @@ function toOperations(changes: Iterable<MemberChange>, kernel: (name: string) =>
 /**
  * Those who enter isolation first, then address by address the sets that rules match (joined, then left), then those whose isolation
  * ends: a new pod is isolated before anybody may reach it as a peer, one that goes is nobody's peer before it is free. Its own named
- * ports come even earlier: only rules of its own class ask for them, and without them it would refuse what it permits.
+ * ports come even earlier and go even later: only rules of its own class ask for them, and without them it would refuse what it
+ * permits.
  */
 function inPlace(
   draft: Draft,
@@ -239,12 +240,14 @@ function inPlace(
   // A class must be found before a group that leads to it, an inner group before an outer one; the other way round on leaving.
   const rank = ({ role, name }: MemberChange): number =>
     role === 'class' ? -1 : (state.sets.get(name)?.members.size ?? 0);
-  const roleIn = ({ enters }: AddressChange, { role, direction }: MemberChange): SetRole =>
-    role === 'named' && direction === 'ingress' && enters.has('ingress') ? 'class' : role;
+  const roleIn = ({ enters, exits }: AddressChange, { role, direction, wanted }: MemberChange): SetRole =>
+    role === 'named' && direction === 'ingress' && (wanted === undefined ? exits : enters).has('ingress')
+      ? 'class'
+      : role;
   const move = (address: AddressChange, joins: boolean, roles: readonly SetRole[], to: SetOperation[]): void => {
     if (!joins && !prune) return;
     const picked = address.changes.filter(
-      (one) => (one.wanted !== undefined) === joins && roles.includes(joins ? roleIn(address, one) : one.role),
+      (one) => (one.wanted !== undefined) === joins && roles.includes(roleIn(address, one)),
     );
     picked.sort((a, b) => (joins ? rank(a) - rank(b) : rank(b) - rank(a)));
     to.push(...toOperations(picked, kernel));
