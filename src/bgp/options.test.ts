@@ -42,7 +42,7 @@ describe('a fault is named by its path', () => {
   ])('%s', (path, config, reason) => {
     let thrown: unknown;
     try {
-      checkSpeaker(config as SpeakerConfig);
+      checkSpeaker(config);
     } catch (error) {
       thrown = error;
     }
