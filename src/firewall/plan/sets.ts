@@ -195,7 +195,9 @@ function draftFamily(state: FamilyState, observed: ObservedIptables, dirty: Read
  * Whether the changes must come at one instant: not so when pods come, go or change sets while each keeps its class, one after the
  * other as the cluster may have done it. A pod that moves between classes, ends of many flows changed by one object, and a new
  * root that lets some pods in while others leave have no order that never is looser than both before and after. Where rules deny
- * what they match, to join a set may take and to leave it may give: there a pod changes one set, or all of its sets at once.
+ * what they match, to join a set may take and to leave it may give: there a pod changes one set, or all of its sets at once. One
+ * object that changes two addresses changes both ends of the flows between them: its old address may do at the one moment what its
+ * new one may suffer at the other.
  */
 function mustBeAtOnce(draft: Draft, newRoots: boolean, together: boolean, denies: boolean): boolean {
   let [enters, exits, joins, leaves] = [false, false, false, false];
@@ -208,7 +210,8 @@ function mustBeAtOnce(draft: Draft, newRoots: boolean, together: boolean, denies
     leaves ||= address.leavesPeers;
   }
   if (draft.outgrown.size > 0 || (newRoots && enters && exits)) return true;
-  return together && draft.addresses.size > 1 && (joins || leaves) && (denies || (joins && leaves));
+  if (!together || draft.addresses.size === 1) return false;
+  return denies ? joins || leaves : (joins && leaves) || (joins && enters) || (leaves && exits);
 }
 
 function toOperations(changes: Iterable<MemberChange>, kernel: (name: string) => string): SetOperation[] {
