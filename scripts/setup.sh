@@ -6,6 +6,8 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # group: package:proof, where proof is a program or file that shows that it is there
+# what the Node of node_modules is linked with, and not every machine has
+base='libatomic1:/usr/lib/*/libatomic.so.1'
 lab='iptables:iptables ipset:ipset ipvsadm:ipvsadm conntrack:conntrack nftables:nft iproute2:ip iputils-ping:ping kmod:modprobe user-mode-linux:linux.uml frr:/usr/lib/frr/bgpd kubernetes-client:kubectl containernetworking-plugins:/usr/lib/cni/bridge tcpdump:tcpdump containerd:containerd runc:runc busybox-static:busybox python3:python3 curl:curl jq:jq'
 peers='frr:/usr/lib/frr/bgpd bird2:bird gobgpd:gobgpd exabgp:exabgp tshark:tshark'
 qemu='ethtool:ethtool qemu-system-x86:qemu-system-x86_64 busybox-static:/bin/busybox cpio:cpio wireguard-tools:wg iperf3:iperf3 socat:socat python3-minimal:python3'
@@ -13,12 +15,13 @@ browser='chromium:chromium'
 image='debootstrap:debootstrap'
 
 missing=''
-for group in "$@"; do
+for group in base "$@"; do
   eval "entries=\$$group"
   for entry in $entries; do
     package=${entry%%:*} proof=${entry#*:}
     case $proof in
-      /*) [ -e "$proof" ] && continue ;;
+      # unquoted: it may be a pattern
+      /*) for found in $proof; do [ ! -e "$found" ] || continue 2; done ;;
       *) PATH=$PATH:/usr/sbin:/sbin command -v "$proof" >/dev/null 2>&1 && continue ;;
     esac
     case " $missing " in *" $package "*) ;; *) missing="$missing $package" ;; esac
