@@ -254,7 +254,7 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
     defers() {
       if (made.dynamic || (options.shutdown !== undefined && options.shutdown !== false)) return false;
       // Who is not back within the restart time has dropped our routes: there is nothing left to keep by waiting.
-      if (!up) return withinRestart();
+      if (!up) return options.gracefulRestart?.restarting === true && withinRestart();
       return inbound.waiting.size > 0 && negotiated?.gracefulRestart?.restarting !== true;
     },
     start() {

@@ -66,6 +66,19 @@ describe('selection deferral (RFC 4724 section 4.1)', () => {
     expect(two.peers()[0]?.restarting).toBe(false);
   });
 
+  it('it does not wait for a peer that held nothing of it', async () => {
+    const network = createMemoryNetwork();
+    const two = await host(network, 2, [1], graceful);
+    const peers = [
+      { address: hosts[1], asn: 65002, connectRetryTime: 1, ...back },
+      { address: hosts[2], asn: 65003, ...graceful },
+    ];
+    const one = await host(network, 1, [], {}, { peers, syncTimeout: 300 });
+    advertise(one, '10.1.0.0/16');
+    network.run(5000);
+    expect(two.lookup('10.1.0.0/16')).toHaveLength(1);
+  });
+
   it('it waits no longer than its restart time for a peer that does not come back', async () => {
     const network = createMemoryNetwork();
     const two = await host(network, 2, [1], graceful);

@@ -67,7 +67,7 @@ mkdir -p /run/other && cp -r ${rig.dist} /run/other/dist && sed -i 's/"0\\.1\\.0
 BUILDS="$MAIN /run/other/dist/main.js"
 start_agent $GR; ready || { echo 'not ready'; exit 1; }
 pods
-wait_learned || { echo 'FRR learned nothing'; vtysh --vty_socket /run/frr-t -c 'show bgp ipv4' -c 'show ip route'; cat "$OUT/agent.log"; exit 1; }
+wait_learned || { echo 'FRR learned nothing'; vtysh --vty_socket /run/frr-t -c 'show bgp summary' -c 'show bgp neighbors' -c 'show bgp ipv4' -c 'show ip route'; cat "$OUT/frr" /run/frr-t/log; agent status; cat "$OUT/agent.log"; exit 1; }
 sleep 1
 rules > "$OUT/rules"
 ip -n n1 monitor route rule > "$OUT/monitor-node" 2>&1 & M1=$!

@@ -4,6 +4,7 @@
 import type { PeerOptions } from 'kube-router-sdk/bgp';
 import type { BgpNodeConfig, BgpPeerConfig } from 'kube-router-sdk/routing';
 import { loadBalancerRanges } from '../config/ranges.ts';
+import type { BgpPast } from './bgp-past.ts';
 import type { BlockContext } from './context.ts';
 import { externalExport, importPolicy, internalExport } from './policies.ts';
 
@@ -42,7 +43,12 @@ export function createPolicies(
 }
 
 /** A peer as the speaker takes it. */
-export function peerOptions(peer: BgpPeerConfig, context: BlockContext, policies: Policies): PeerOptions {
+export function peerOptions(
+  peer: BgpPeerConfig,
+  context: BlockContext,
+  policies: Policies,
+  past: BgpPast,
+): PeerOptions {
   const { flags } = context.config;
   return {
     name: peer.name,
@@ -62,7 +68,7 @@ export function peerOptions(peer: BgpPeerConfig, context: BlockContext, policies
           gracefulRestart: {
             restartTime: peer.gracefulRestart.restartTimeSeconds,
             staleTime: peer.gracefulRestart.deferralTimeSeconds,
-            restarting: true,
+            restarting: past.holds(peer.address, peer.gracefulRestart.restartTimeSeconds * 1000),
           },
         }),
     ...(peer.bfd === undefined

@@ -18,6 +18,8 @@ import {
   type Observable,
   type Subscription,
 } from 'rxjs';
+import { bgpPastPath } from '../paths.ts';
+import { openBgpPast } from './bgp-past.ts';
 import { createPolicies, peerOptions } from './bgp-peers.ts';
 import { countAdvertisements, logEvent, showBgp } from './bgp-views.ts';
 import type { BlockContext } from './context.ts';
@@ -77,10 +79,14 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
     );
     return aggregate({ advertisements, aggregates, everywhere }).advertisements;
   };
+  const past = openBgpPast({
+    path: bgpPastPath(flags()['state-dir']),
+    onError: (error) => log.warn({ block: 'bgp', error: error.message }, 'the record of peers cannot be written'),
+  });
   const policiesOf = createPolicies(context, inputs.isServiceAddress);
   const peersOf = (bgp: BgpNodeConfig): PeerOptions[] => {
     const policies = policiesOf(bgp);
-    return bgp.peers.map((peer) => peerOptions(peer, context, policies));
+    return bgp.peers.map((peer) => peerOptions(peer, context, policies, past));
   };
 
   const take = (changes: KernelRouteChanges, before: ReadonlySet<string>): void => {
@@ -95,6 +101,10 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
   let fresh = new Set<string>();
   let complete = false;
 
+  const notePeers = (made: Speaker): void => {
+    if (!flags()['bgp-graceful-restart']) return;
+    past.note(made.peers().flatMap(({ state, address }) => (state === 'established' ? [address] : [])));
+  };
   const open = async (bgp: BgpNodeConfig): Promise<void> => {
     const options = peersOf(bgp);
     const made = await createSpeaker({
@@ -118,7 +128,10 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
         take(changes, leftover);
         if (changes.synced) leftover = new Set();
       }),
-      made.events$.subscribe((event) => logEvent(context, event)),
+      made.events$.subscribe((event) => {
+        logEvent(context, event);
+        if (event.type === 'up' || event.type === 'down') notePeers(made);
+      }),
       made.issues$.subscribe((issues) => {
         advertisementIssues = issues;
         publishIssues();
@@ -126,8 +139,9 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
     ];
     // Peers come last: what they are told first is everything.
     made.setPeers(options);
+    const restarting = options.filter((peer) => peer.gracefulRestart?.restarting === true).length;
     log.info(
-      { asn: bgp.asn, routerId: bgp.routerId, listen: bgp.listen, port: bgp.port, peers: options.length },
+      { asn: bgp.asn, routerId: bgp.routerId, listen: bgp.listen, port: bgp.port, peers: options.length, restarting },
       'BGP started',
     );
   };
@@ -201,6 +215,7 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
     announcing.unsubscribe();
     await work;
     await shut();
+    await past.settled();
   });
 
   showBgp(context, {
