@@ -22,7 +22,7 @@ import {
 import type { Outcome } from '../cli.ts';
 import type { Config } from '../config/load.ts';
 import { hasNetAdmin, nodeNameCandidates, noPrivilege, type Environment } from '../node.ts';
-import { ownershipPath } from '../paths.ts';
+import { bgpPastPath, ownershipPath } from '../paths.ts';
 import { exitCodes, type BlockReport, type Report } from '../report.ts';
 
 /** What a block's cleanup is given. */
@@ -119,7 +119,11 @@ export async function cleanup(config: Config, env: Environment): Promise<Outcome
     if (dryRun) diff.push({ block: 'takeover', lines });
     blocks.push(takeoverReport(countFindings(left), troubles, began));
   }
-  if (!dryRun) await ownership.compact();
+  if (!dryRun) {
+    await ownership.compact();
+    // What carried the traffic is gone: the next agent must not tell peers that it kept forwarding.
+    rmSync(bgpPastPath(flags['state-dir']), { force: true });
+  }
   const ok = blocks.every((block) => block.remaining === 0);
   const report: Report = {
     command: 'cleanup',
