@@ -63,8 +63,9 @@ set +e
 start_api || exit 1
 start_router bgpd.conf
 # another build: the same program under another name and version
-mkdir -p /run/other && cp -r ${rig.dist} /run/other/dist && sed -i 's/"0\\.1\\.0"/"0.0.9"/' /run/other/dist/*.js
-BUILDS="$MAIN /run/other/dist/main.js"
+mkdir -p /run/other/agent && cp -r ${rig.dist} ${rig.dist}/../package.json /run/other/agent && sed -i 's/"0\\.1\\.0"/"0.0.9"/' /run/other/agent/dist/*.js
+ln -s ${rig.dist}/../node_modules /run/other/agent/; ln -s ${rig.dist}/../../../node_modules /run/other/
+OTHER=/run/other/agent/dist/main.js
 start_agent $GR; ready || { echo 'not ready'; exit 1; }
 pods
 wait_learned || { echo 'FRR learned nothing'; vtysh --vty_socket /run/frr-t -c 'show bgp summary' -c 'show bgp neighbors' -c 'show bgp ipv4' -c 'show ip route'; cat "$OUT/frr" /run/frr-t/log; agent status; cat "$OUT/agent.log"; exit 1; }
@@ -87,7 +88,7 @@ while [ $round -lt ${rounds} ]; do
     2) kill $AGENT; wait $AGENT 2>/dev/null; start_agent $GR ;;
     4) kill $AGENT; wait $AGENT 2>/dev/null
        # the other build and back: the file that runs is what a new image brings
-       [ "$MAIN" = /run/other/dist/main.js ] && MAIN=${rig.main} || MAIN=/run/other/dist/main.js
+       [ "$MAIN" = $OTHER ] && MAIN=${rig.main} || MAIN=$OTHER
        start_agent $GR ;;
   esac
   ready || { echo "round $round: not ready" >> "$OUT/trouble"; tail -3 "$OUT/agent.log" >> "$OUT/trouble"; }
