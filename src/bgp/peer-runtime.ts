@@ -156,12 +156,13 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
     leaveIfGone();
   };
 
-  const withinRestart = (): boolean => made.elapsed() < (options.gracefulRestart?.restartTime ?? 0);
+  /** Whether we restarted and the peer may still hold what we told it before. */
+  const restarting = (): boolean =>
+    options.gracefulRestart?.restarting === true && made.elapsed() < options.gracefulRestart.restartTime;
 
   const past = (): Past => {
     const first = driver.counters.established === 0;
-    const restarting = first && options.gracefulRestart?.restarting === true && withinRestart();
-    return { restarting, forwarding: restarting || !first };
+    return { restarting: first && restarting(), forwarding: !first || restarting() };
   };
 
   const { ttlSecurity, multihop } = options;
@@ -254,7 +255,7 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
     defers() {
       if (made.dynamic || (options.shutdown !== undefined && options.shutdown !== false)) return false;
       // Who is not back within the restart time has dropped our routes: there is nothing left to keep by waiting.
-      if (!up) return options.gracefulRestart?.restarting === true && withinRestart();
+      if (!up) return restarting();
       return inbound.waiting.size > 0 && negotiated?.gracefulRestart?.restarting !== true;
     },
     start() {

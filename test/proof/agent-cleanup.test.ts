@@ -3,7 +3,7 @@
  * agent running against an API until it is ready and then ended; in user-mode Linux.
  */
 import { beforeAll, describe, expect, test } from 'vitest';
-import { needBuiltAgent, rigModules, rigObjects, rigPrelude } from '../support/agent-rig.ts';
+import { needBuiltAgent, rigModules, rigObjects, rigPrelude, untilAddressed } from '../support/agent-rig.ts';
 import { bootUml, type UmlResult } from '../support/uml.ts';
 
 const bits = ['0', '1'];
@@ -31,7 +31,7 @@ set +e
 start_api || exit 1
 # once, so that what a kernel makes at the first use of a tool is there from the start
 start_agent; ready; kill $AGENT; wait $AGENT; agent cleanup > "$OUT/first" 2>&1
-for i in $(seq 1 50); do in_n1 ip -6 -o addr show tentative | grep -q . || break; sleep 0.2; done
+${untilAddressed}
 state > "$OUT/before"
 ${combinations
   .map(

@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { untilAddressed } from '../support/agent-rig.ts';
 import { bootUml, type UmlResult } from '../support/uml.ts';
 
 const main = fileURLToPath(new URL('../../examples/agent/dist/main.js', import.meta.url));
@@ -81,8 +82,7 @@ state() {
   in_n1 ipset save; in_n1 ipvsadm -Sn
   in_n1 sh -c 'grep -rs "" /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/ipv4/vs 2>/dev/null' | grep -vE 'kube-|/stable_secret|/mtu:' | sort
 }
-# the link-local address gets its route when no other machine has claimed it
-for i in $(seq 1 50); do in_n1 ip -6 -o addr show tentative | grep -q . || break; sleep 0.2; done
+${untilAddressed}
 agent() { in_n1 ${node} ${main} "$@" --manifests=$UML_DIR --hostname-override=node1 --enable-ipv6 --service-cluster-ip-range=10.96.0.0/12; }
 `;
 

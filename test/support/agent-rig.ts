@@ -110,6 +110,10 @@ export const rigFlags = [
   '--loadbalancer-ip-range=203.0.113.0/24',
 ].join(' ');
 
+/** Shell: waits until `in_n1` has no tentative address; a link-local one gets its route when no other machine has claimed it. */
+export const untilAddressed =
+  'for i in $(seq 1 50); do in_n1 ip -6 -o addr show tentative | grep -q . || break; sleep 0.2; done';
+
 /**
  * Shell functions and the rig itself:
  * - `in_n1 CMD`: in the node; `state`: the node's network as sorted text, its pods' insides included;

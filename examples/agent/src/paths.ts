@@ -10,6 +10,3 @@ export const ownershipPath = (runDir: string): string => `${runDir}/owned.json`;
 
 /** Last good objects. */
 export const snapshotPath = (stateDir: string): string => `${stateDir}/snapshot.json`;
-
-/** Peers that may hold our routes. */
-export const bgpPastPath = (stateDir: string): string => `${stateDir}/bgp-peers.json`;

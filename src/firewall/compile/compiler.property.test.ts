@@ -4,7 +4,7 @@
  * cuts what stays allowed.
  */
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { evaluate } from '../evaluate.ts';
 import { compile, createPolicyCompiler } from './compiler.ts';
 import { createFirewallTarget } from '../target/target.ts';
@@ -27,8 +27,8 @@ import type { RandomFlow, World } from '../../../test/support/firewall/worlds.ts
 
 const LOCAL: ReadonlySet<string> = new Set([OWN_NODE[4], OWN_NODE[6]]);
 const RUNS = Number(process.env['FIREWALL_RUNS'] ?? 80);
-/** Time for one property, milliseconds: FIREWALL_RUNS may ask for a hunt of hours. */
-const LIMIT_MS = Math.max(120_000, RUNS * 500);
+// FIREWALL_RUNS may ask for a hunt of hours.
+vi.setConfig({ testTimeout: Math.max(120_000, RUNS * 500) });
 
 function packets({ source, destination, protocol, port }: RandomFlow): Packet[] {
   const six = source.includes(':');
@@ -115,94 +115,86 @@ async function settle(
 }
 
 describe.each(['iptables', 'nftables'] as const)('%s', (backend) => {
-  test(
-    'rules judge as the evaluator does after every change, and never looser on the way',
-    async () => {
-      await fc.assert(
-        fc.asyncProperty(fc.record(history), async ({ start, steps, flows }) => {
+  test('rules judge as the evaluator does after every change, and never looser on the way', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.record(history), async ({ start, steps, flows }) => {
+        const world = emptyWorld();
+        const compiler = createPolicyCompiler({ node: 'n1' });
+        const machine = BACKENDS[backend]();
+        const target = createFirewallTarget({ runner: machine.runner, backend });
+        let observed: FirewallObserved | undefined;
+        let before: Judged[] | undefined;
+        let at = 0;
+        for (const changes of [start, ...steps]) {
+          const { state, dirty } = compiler.update(change(world, changes));
+          const fresh = compile({
+            node: 'n1',
+            pods: world.pods.values(),
+            namespaces: world.namespaces.values(),
+            policies: world.policies.values(),
+            clusterPolicies: world.clusterPolicies.values(),
+          });
+          expect(plain(state)).toEqual(plain(fresh.state));
+          const after = verdicts(world, flows);
+          const moments: string[] = [];
+          machine.onChange = () => {
+            if (before === undefined || changes.length > 1) return;
+            flows.forEach((one, index) => {
+              const [old, now] = [before![index]!, after[index]!];
+              if (allowed(old) !== allowed(now)) return;
+              for (const packet of packets(one)) {
+                if (machine.passes(packet) !== allowed(now))
+                  moments.push(`${allowed(now) ? 'cut' : 'leak'} ${packet.hook} ${describeFlow(one)}`);
+              }
+            });
+          };
+          observed = await settle(target, state, at++ === 0 ? undefined : dirty, observed);
+          expect(moments).toEqual([]);
+          flows.forEach((one, index) => {
+            for (const packet of packets(one)) {
+              expect(`${packet.hook} ${describeFlow(one)}: ${machine.passes(packet)}`).toBe(
+                `${packet.hook} ${describeFlow(one)}: ${allowed(after[index]!)}`,
+              );
+            }
+          });
+          before = after;
+        }
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  test('a tool that fails at any step leaves nothing looser, and the next pass heals it', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.record({ ...history, steps: fc.array(singleStep, { minLength: 1, maxLength: 3 }) }),
+        fc.nat(5),
+        fc.constantFrom<Fault>('before', 'half', 'after'),
+        async ({ start, steps, flows }, index, fault) => {
           const world = emptyWorld();
           const compiler = createPolicyCompiler({ node: 'n1' });
           const machine = BACKENDS[backend]();
           const target = createFirewallTarget({ runner: machine.runner, backend });
-          let observed: FirewallObserved | undefined;
-          let before: Judged[] | undefined;
-          let at = 0;
-          for (const changes of [start, ...steps]) {
-            const { state, dirty } = compiler.update(change(world, changes));
-            const fresh = compile({
-              node: 'n1',
-              pods: world.pods.values(),
-              namespaces: world.namespaces.values(),
-              policies: world.policies.values(),
-              clusterPolicies: world.clusterPolicies.values(),
-            });
-            expect(plain(state)).toEqual(plain(fresh.state));
+          const { signal } = new AbortController();
+          await settle(target, compiler.update(change(world, start)).state);
+          let before = verdicts(world, flows);
+          for (const changes of steps) {
+            const { state } = compiler.update(change(world, changes));
             const after = verdicts(world, flows);
-            const moments: string[] = [];
-            machine.onChange = () => {
-              if (before === undefined || changes.length > 1) return;
-              flows.forEach((one, index) => {
-                const [old, now] = [before![index]!, after[index]!];
-                if (allowed(old) !== allowed(now)) return;
-                for (const packet of packets(one)) {
-                  if (machine.passes(packet) !== allowed(now))
-                    moments.push(`${allowed(now) ? 'cut' : 'leak'} ${packet.hook} ${describeFlow(one)}`);
-                }
-              });
-            };
-            observed = await settle(target, state, at++ === 0 ? undefined : dirty, observed);
-            expect(moments).toEqual([]);
-            flows.forEach((one, index) => {
-              for (const packet of packets(one)) {
-                expect(`${packet.hook} ${describeFlow(one)}: ${machine.passes(packet)}`).toBe(
-                  `${packet.hook} ${describeFlow(one)}: ${allowed(after[index]!)}`,
-                );
-              }
+            const plan = target.plan(state, await target.observe(signal), { prune: true });
+            machine.breakAt(index, fault);
+            await target.apply(plan, signal);
+            flows.forEach((one, at) => {
+              if (allowed(before[at]!) || allowed(after[at]!)) return;
+              for (const packet of packets(one)) expect(machine.passes(packet), describeFlow(one)).toBe(false);
             });
+            machine.breakAt(-1, fault);
+            await settle(target, state);
             before = after;
           }
-        }),
-        { numRuns: RUNS },
-      );
-    },
-    LIMIT_MS,
-  );
-
-  test(
-    'a tool that fails at any step leaves nothing looser, and the next pass heals it',
-    async () => {
-      await fc.assert(
-        fc.asyncProperty(
-          fc.record({ ...history, steps: fc.array(singleStep, { minLength: 1, maxLength: 3 }) }),
-          fc.nat(5),
-          fc.constantFrom<Fault>('before', 'half', 'after'),
-          async ({ start, steps, flows }, index, fault) => {
-            const world = emptyWorld();
-            const compiler = createPolicyCompiler({ node: 'n1' });
-            const machine = BACKENDS[backend]();
-            const target = createFirewallTarget({ runner: machine.runner, backend });
-            const { signal } = new AbortController();
-            await settle(target, compiler.update(change(world, start)).state);
-            let before = verdicts(world, flows);
-            for (const changes of steps) {
-              const { state } = compiler.update(change(world, changes));
-              const after = verdicts(world, flows);
-              const plan = target.plan(state, await target.observe(signal), { prune: true });
-              machine.breakAt(index, fault);
-              await target.apply(plan, signal);
-              flows.forEach((one, at) => {
-                if (allowed(before[at]!) || allowed(after[at]!)) return;
-                for (const packet of packets(one)) expect(machine.passes(packet), describeFlow(one)).toBe(false);
-              });
-              machine.breakAt(-1, fault);
-              await settle(target, state);
-              before = after;
-            }
-          },
-        ),
-        { numRuns: RUNS },
-      );
-    },
-    LIMIT_MS,
-  );
+        },
+      ),
+      { numRuns: RUNS },
+    );
+  });
 });

@@ -1,9 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openOwnership } from 'kube-router-sdk/kernel';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openBgpPast } from './bgp-past.ts';
-import type { BgpPastOptions } from './bgp-past.ts';
+import type { BgpPast } from './bgp-past.ts';
 
 let folder = '';
 let time = 0;
@@ -13,70 +14,51 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const errors: string[] = [];
-const open = (more: Partial<BgpPastOptions> = {}) =>
-  openBgpPast({
-    path: join(folder, 'state/bgp-peers.json'),
-    boot: 'a',
-    programmed: false,
-    now: () => time,
-    onError: (error) => errors.push(error.message),
-    ...more,
-  });
+const record = () => openOwnership({ path: join(folder, 'run/owned.json') });
+/** A process that starts now. */
+const start = async (programmed = false): Promise<BgpPast> =>
+  openBgpPast({ owned: (await record()).block('bgp'), programmed, now: () => time });
 
-it('without a record the kernel speaks for every peer', () => {
-  expect(open().holds('192.0.2.1', 90_000)).toBe(false);
-  expect(open({ programmed: true }).holds('192.0.2.1', 90_000)).toBe(true);
+it('without a record the kernel speaks for every peer', async () => {
+  expect((await start()).holds('192.0.2.1', 90_000)).toBe(false);
+  expect((await start(true)).holds('192.0.2.1', 90_000)).toBe(true);
 });
 
 it('peers that were up hold routes, others do not, and after a boot nobody does', async () => {
-  const first = open();
-  first.note(['192.0.2.1']);
-  first.note(['192.0.2.1', '192.0.2.2']);
-  await first.settled();
-  const second = open({ programmed: true });
+  const first = await start();
+  await Promise.all([first.note('192.0.2.1', true), first.note('192.0.2.2', true)]);
+  const second = await start(true);
   expect(['192.0.2.1', '192.0.2.2', '192.0.2.3'].map((address) => second.holds(address, 90_000))).toEqual([
     true,
     true,
     false,
   ]);
-  expect(open({ boot: 'b' }).holds('192.0.2.1', 90_000)).toBe(false);
+  rmSync(join(folder, 'run'), { recursive: true });
+  expect((await start()).holds('192.0.2.1', 90_000)).toBe(false);
 });
 
 it('a peer that was lost holds them for its restart time', async () => {
-  const first = open();
-  first.note(['192.0.2.1', '192.0.2.2']);
+  const first = await start();
+  await first.note('192.0.2.1', true);
+  await first.note('192.0.2.2', true);
   time += 60_000;
-  first.note(['192.0.2.2']);
-  await first.settled();
+  await first.note('192.0.2.1', false);
   time += 30_000;
-  expect(open().holds('192.0.2.1', 31_000)).toBe(true);
-  expect(open().holds('192.0.2.1', 30_000)).toBe(false);
-  expect(open().holds('192.0.2.2', 1)).toBe(true);
+  expect((await start()).holds('192.0.2.1', 31_000)).toBe(true);
+  expect((await start()).holds('192.0.2.1', 30_000)).toBe(false);
+  expect((await start()).holds('192.0.2.2', 1)).toBe(true);
 });
 
-it('who is not back before the next restart is not forgotten', async () => {
-  const first = open();
-  first.note(['192.0.2.1', '192.0.2.2']);
-  await first.settled();
+it('who is not back before the next restart is not forgotten, but after the longest restart time', async () => {
+  const first = await start();
+  await first.note('192.0.2.1', true);
+  await first.note('192.0.2.2', true);
   time += 5_000;
-  const second = open();
-  second.note(['192.0.2.1']);
-  await second.settled();
+  await (await start()).note('192.0.2.1', true);
   time += 5_000;
-  expect(open().holds('192.0.2.2', 6_000)).toBe(true);
-  expect(open().holds('192.0.2.2', 5_000)).toBe(false);
-});
-
-it('a record that is cut off counts as none, and a folder that cannot be written is told', async () => {
-  const first = open();
-  first.note(['192.0.2.1']);
-  await first.settled();
-  const path = join(folder, 'state/bgp-peers.json');
-  writeFileSync(path, readFileSync(path, 'utf8').slice(0, 20));
-  expect(open().holds('192.0.2.1', 90_000)).toBe(false);
-  const nowhere = open({ path: join(path, 'below/it.json') });
-  nowhere.note(['192.0.2.1']);
-  await nowhere.settled();
-  expect(errors.join()).toMatch(/ENOTDIR/);
+  expect((await start()).holds('192.0.2.2', 6_000)).toBe(true);
+  expect((await start()).holds('192.0.2.2', 5_000)).toBe(false);
+  time += 4_095_000;
+  await (await start()).note('192.0.2.1', true);
+  expect([...(await record()).block('bgp').applied]).toEqual([['192.0.2.1', 'up']]);
 });

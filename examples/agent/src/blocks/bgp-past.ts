@@ -1,112 +1,61 @@
 /**
  * Which peers may still hold what an earlier process of this node told them. To those alone a new process says that it restarted
  * (RFC 4724 section 4.1) and waits for what they know: without the record a dead node would hold up the announcements of every
- * restart, and a machine that was switched off would claim to have kept forwarding. A record of another boot counts for nothing;
- * without any, the network that an earlier agent left in the kernel (kube-router's too) speaks for every peer.
+ * restart, and a machine that was switched off would claim to have kept forwarding. The record of what is ours goes with a boot and
+ * with a cleanup; where it names no peer, the network that an earlier agent left in the kernel (kube-router's too) speaks for all.
  */
 import { readFileSync } from 'node:fs';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import type { BlockOwnership } from 'kube-router-sdk/kernel';
 
 /** Longest restart time, milliseconds (12 bits of seconds). */
 const LONGEST_MS = 4_095_000;
-const VERSION = 1;
-
-interface PastFile {
-  readonly version: number;
-  /** Identifier of the machine's boot. */
-  readonly boot: string;
-  /** Peers by address: null while up, else epoch milliseconds of when the session was lost. */
-  readonly peers: Readonly<Record<string, number | null>>;
-}
+/** What the record says of a peer that is up; of one that was lost it has the epoch milliseconds. */
+const UP = 'up';
 
 /** See the file's comment. */
 export interface BgpPast {
   /** Whether a peer may hold routes of an earlier process; `restartMs`: how long it keeps them. */
   holds(address: string, restartMs: number): boolean;
-  /** Takes the peers that are up now. */
-  note(up: readonly string[]): void;
-  /** The last write is on disk. */
-  settled(): Promise<void>;
+  /** A session came up or was lost. Resolves when that is on disk. */
+  note(address: string, up: boolean): Promise<void>;
 }
 
 /** What {@link openBgpPast} is made from. */
 export interface BgpPastOptions {
-  /** The record. */
-  readonly path: string;
-  /** @defaultValue the kernel's /proc/sys/kernel/random/boot_id */
-  readonly boot?: string;
+  /** Peers by address in the record of what is ours. */
+  readonly owned: BlockOwnership;
   /** Whether an earlier agent's network is in the kernel. @defaultValue whether there is a link `kube-dummy-if` */
   readonly programmed?: boolean;
   /** Epoch milliseconds. @defaultValue the system's */
   readonly now?: () => number;
-  /** Told when the record cannot be written. */
-  readonly onError: (error: Error) => void;
-}
-
-const textOf = (path: string): string => {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
-};
-
-function readPast(path: string, boot: string): PastFile['peers'] | undefined {
-  try {
-    const file = JSON.parse(textOf(path)) as PastFile;
-    return file.version === VERSION && file.boot === boot ? file.peers : undefined;
-  } catch {
-    // None yet, or cut off by a power failure, after which it would not count.
-    return undefined;
-  }
 }
 
 /** Reads the record; every answer is of that moment, so that options made from it stay the same. */
 export function openBgpPast(options: BgpPastOptions): BgpPast {
-  const { path, onError, now = Date.now } = options;
-  const boot = options.boot ?? textOf('/proc/sys/kernel/random/boot_id').trim();
-  const programmed = options.programmed ?? textOf('/proc/net/dev').includes('kube-dummy-if:');
-  const before = readPast(path, boot);
+  const { owned, now = Date.now } = options;
+  const programmed = options.programmed ?? readFileSync('/proc/net/dev', 'utf8').includes('kube-dummy-if:');
+  const before = new Map(owned.applied);
   const openedAt = now();
-  // Whoever was up when the earlier process ended was lost then or soon after.
-  let peers: Record<string, number | null> = Object.fromEntries(
-    Object.entries(before ?? {}).map(([address, lost]) => [address, lost ?? openedAt]),
-  );
-  let written = '';
-  let writing: Promise<void> | undefined;
-
-  const write = async (): Promise<void> => {
-    try {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-      for (let text = render(); text !== written; text = render()) {
-        await writeFile(`${path}.next`, text, { mode: 0o600 });
-        await rename(`${path}.next`, path);
-        written = text;
-      }
-    } catch (error) {
-      onError(error as Error);
-    } finally {
-      writing = undefined;
-    }
-  };
-  const render = (): string => `${JSON.stringify({ version: VERSION, boot, peers } satisfies PastFile)}\n`;
+  let noted = false;
 
   return {
     holds(address, restartMs) {
-      if (before === undefined) return programmed;
-      const lost = before[address];
-      return lost !== undefined && (lost === null || openedAt - lost < restartMs);
+      if (before.size === 0) return programmed;
+      const text = before.get(address);
+      return text !== undefined && (text === UP || openedAt - Number(text) < restartMs);
     },
-    note(up) {
+    async note(address, up) {
       const at = now();
-      const next: Record<string, number | null> = {};
-      for (const [address, lost] of Object.entries(peers))
-        if (at - (lost ?? at) < LONGEST_MS) next[address] = lost ?? at;
-      for (const address of up) next[address] = null;
-      peers = next;
-      writing ??= write();
+      const changed: [string, string][] = [[address, up ? UP : String(at)]];
+      const gone: string[] = [];
+      // At the first session, not before: a plan reads the record of a running agent.
+      for (const [other, text] of noted ? [] : before) {
+        if (other === address) continue;
+        if (text === UP) changed.push([other, String(openedAt)]);
+        else if (at - Number(text) >= LONGEST_MS) gone.push(other);
+      }
+      noted = true;
+      await Promise.all([owned.add(changed), owned.remove(gone)]);
     },
-    settled: () => writing ?? Promise.resolve(),
   };
 }

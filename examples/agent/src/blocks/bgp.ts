@@ -2,7 +2,7 @@
  * BGP on this node: the sessions that nodes, annotations and flags ask for, what is announced, and the routes learned.
  * A change of a peer touches that peer alone; only a change of our own number, identifier or listening address starts anew.
  */
-import { createSpeaker, type PeerOptions, type Speaker } from 'kube-router-sdk/bgp';
+import { createSpeaker, type PeerOptions, type Speaker, type SpeakerEvent } from 'kube-router-sdk/bgp';
 import { aggregate } from 'kube-router-sdk/ingress';
 import type { Advertisement, Issue, KernelRoute, KernelRouteChanges } from 'kube-router-sdk/net';
 import { advertisements as podAdvertisements, peers, type BgpNodeConfig } from 'kube-router-sdk/routing';
@@ -18,7 +18,6 @@ import {
   type Observable,
   type Subscription,
 } from 'rxjs';
-import { bgpPastPath } from '../paths.ts';
 import { openBgpPast } from './bgp-past.ts';
 import { createPolicies, peerOptions } from './bgp-peers.ts';
 import { countAdvertisements, logEvent, showBgp } from './bgp-views.ts';
@@ -79,10 +78,7 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
     );
     return aggregate({ advertisements, aggregates, everywhere }).advertisements;
   };
-  const past = openBgpPast({
-    path: bgpPastPath(flags()['state-dir']),
-    onError: (error) => log.warn({ block: 'bgp', error: error.message }, 'the record of peers cannot be written'),
-  });
+  const past = openBgpPast({ owned: context.ownership.block('bgp') });
   const policiesOf = createPolicies(context, inputs.isServiceAddress);
   const peersOf = (bgp: BgpNodeConfig): PeerOptions[] => {
     const policies = policiesOf(bgp);
@@ -101,9 +97,11 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
   let fresh = new Set<string>();
   let complete = false;
 
-  const notePeers = (made: Speaker): void => {
-    if (!flags()['bgp-graceful-restart']) return;
-    past.note(made.peers().flatMap(({ state, address }) => (state === 'established' ? [address] : [])));
+  const notePeer = ({ peer, type }: SpeakerEvent): void => {
+    if (!flags()['bgp-graceful-restart'] || (type !== 'up' && type !== 'down')) return;
+    past.note(peer, type === 'up').catch((error: unknown) => {
+      log.warn({ block: 'bgp', error: (error as Error).message }, 'the record of peers cannot be written');
+    });
   };
   const open = async (bgp: BgpNodeConfig): Promise<void> => {
     const options = peersOf(bgp);
@@ -130,7 +128,7 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
       }),
       made.events$.subscribe((event) => {
         logEvent(context, event);
-        if (event.type === 'up' || event.type === 'down') notePeers(made);
+        notePeer(event);
       }),
       made.issues$.subscribe((issues) => {
         advertisementIssues = issues;
@@ -215,7 +213,6 @@ export function wireBgp(context: BlockContext, inputs: BgpInputs): BgpBlock {
     announcing.unsubscribe();
     await work;
     await shut();
-    await past.settled();
   });
 
   showBgp(context, {

@@ -22,7 +22,7 @@ import {
 import type { Outcome } from '../cli.ts';
 import type { Config } from '../config/load.ts';
 import { hasNetAdmin, nodeNameCandidates, noPrivilege, type Environment } from '../node.ts';
-import { bgpPastPath, ownershipPath } from '../paths.ts';
+import { ownershipPath } from '../paths.ts';
 import { exitCodes, type BlockReport, type Report } from '../report.ts';
 
 /** What a block's cleanup is given. */
@@ -120,9 +120,10 @@ export async function cleanup(config: Config, env: Environment): Promise<Outcome
     blocks.push(takeoverReport(countFindings(left), troubles, began));
   }
   if (!dryRun) {
-    await ownership.compact();
     // What carried the traffic is gone: the next agent must not tell peers that it kept forwarding.
-    rmSync(bgpPastPath(flags['state-dir']), { force: true });
+    const peers = ownership.block('bgp');
+    await peers.remove([...peers.applied.keys()]);
+    await ownership.compact();
   }
   const ok = blocks.every((block) => block.remaining === 0);
   const report: Report = {

@@ -17,14 +17,10 @@ export const ownFlags = {
       check: checkAbsolute,
     },
   ),
-  'state-dir': text(
-    '/var/lib/kube-router-sdk',
-    'Folder of what outlives the agent: the last good objects, peers that hold its routes, keys.',
-    {
-      metavar: 'dir',
-      check: checkAbsolute,
-    },
-  ),
+  'state-dir': text('/var/lib/kube-router-sdk', 'Folder of the snapshot of the last good objects.', {
+    metavar: 'dir',
+    check: checkAbsolute,
+  }),
   'iptables-flavour': choice(
     ['auto', 'legacy', 'nft'],
     'auto',
