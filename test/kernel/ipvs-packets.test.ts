@@ -112,7 +112,7 @@ describe.each([
     expect([count('p2'), count('p3')]).toEqual([2, 6]);
   });
   test('path-MTU errors for a VIP reach the pod: 300,000 bytes over a path of 1,300', () => {
-    expect(answer.bulk).toEqual(Object.fromEntries(families.map((family) => [`far ${family}`, '300000'])));
+    expect(answer.bulk).toEqual(Object.fromEntries(families.map((family) => [`far ${family}`, '300000, mtu 1300'])));
   });
   test("the model of the kernel's mh says who answers: 1,000 flows, 1,000 right", () => {
     expect(answer.models).toHaveLength(families.length);

@@ -77,18 +77,24 @@ export async function makePod(
   await sh(only(lines, families));
 }
 
-/** Makes the client `far` behind a link of `ext` that carries `mtu` bytes only; what is larger comes back as an ICMP error. */
+/**
+ * Makes the client `far`, to which the route of `ext` carries `mtu` bytes only; what is larger comes back as an ICMP error. It is the
+ * route and not the link: a veth drops a frame larger than its own MTU that comes in, so that the client's full segments would get
+ * lost without a word.
+ */
 export async function makeFar(mtu: number, families: readonly number[] = [4, 6]): Promise<void> {
   const lines = [
     'ip netns add far',
     'ip link add far0 netns ext type veth peer name eth0 netns far',
     'ip netns exec ext sysctl -qw net.ipv4.ip_forward=1',
     'ip netns exec ext sysctl -qw net.ipv6.conf.all.forwarding=1',
-    `ip -n ext link set far0 mtu ${mtu} up`,
+    'ip -n ext link set far0 up',
     'ip -n far link set lo up',
     'ip -n far link set eth0 up',
-    'ip -n ext addr add 192.168.9.1/24 dev far0',
-    'ip -n ext addr add fd19::1/64 dev far0 nodad',
+    'ip -n ext addr add 192.168.9.1/32 dev far0',
+    'ip -n ext addr add fd19::1/128 dev far0 nodad',
+    `ip -n ext route add 192.168.9.0/24 dev far0 mtu ${mtu}`,
+    `ip -n ext route add fd19::/64 dev far0 mtu ${mtu}`,
     'ip -n far addr add 192.168.9.2/24 dev eth0',
     'ip -n far addr add fd19::2/64 dev eth0 nodad',
     'ip -n far route add default via 192.168.9.1',

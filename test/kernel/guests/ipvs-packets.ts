@@ -240,7 +240,9 @@ for (let index = 0; index < 8; index++) weighted.push(await ask('p1', weightedHo
 const bulk: Record<string, string> = {};
 await makeFar(1300, FAMILIES);
 for (const host of ours(['198.51.100.1', '2001:db8:e::1'])) {
-  bulk[`far ${suffix(host)}`] = (await sockets('bulk', { ns: 'far', host, port: 80, bytes: 300_000 })).answer;
+  const { answer: got } = await sockets('bulk', { ns: 'far', host, port: 80, bytes: 300_000 });
+  const learned = await sh(`ip netns exec p3 ip -${suffix(host)} route show cache | grep -o 'mtu [0-9]*' || true`);
+  bulk[`far ${suffix(host)}`] = `${got}, ${learned.trim()}`;
 }
 
 // The kernel's Maglev against its model: who answers a flow is said beforehand.
