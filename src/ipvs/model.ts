@@ -100,6 +100,8 @@ export interface AddressItem {
   readonly address: string;
   /** Canonical primary address of the node in that family; empty: the kernel's choice. */
   readonly source: string;
+  /** In what was observed: the kernel's own route stands before ours, so that packets to the VIP carry the VIP as source. @defaultValue false */
+  readonly kernelRoute?: boolean;
 }
 
 /** An ipset. */

@@ -216,10 +216,13 @@ function json<T>(text: string): readonly T[] {
 export function parseAddresses(links: string, routes: readonly string[]): IpvsItem[] {
   const items: IpvsItem[] = [];
   const sources = new Map<string, string>();
+  const bare = new Set<string>();
   for (const text of routes) {
     for (const { type, dst, prefsrc, dev } of json<RouteJson>(text)) {
-      const ours = dev === undefined || dev === ipvsNames.device;
-      if (type === 'local' && dst !== undefined && prefsrc !== undefined && ours) sources.set(dst, prefsrc);
+      const here = dev === undefined || dev === ipvsNames.device;
+      if (type !== 'local' || dst === undefined || !here) continue;
+      if (prefsrc === undefined) bare.add(dst);
+      else sources.set(dst, prefsrc);
     }
   }
   for (const link of json<LinkJson>(links)) {
@@ -228,7 +231,9 @@ export function parseAddresses(links: string, routes: readonly string[]): IpvsIt
     for (const { local, scope } of link.addr_info ?? []) {
       if (local === undefined || (scope === 'link' && local.startsWith('fe80:'))) continue;
       const family = textFamily(local);
-      items.push({ type: 'addr', key: `addr/${local}`, family, address: local, source: sources.get(local) ?? '' });
+      const source = sources.get(local) ?? '';
+      const kernelRoute = source !== '' && bare.has(local) ? { kernelRoute: true } : {};
+      items.push({ type: 'addr', key: `addr/${local}`, family, address: local, source, ...kernelRoute });
     }
   }
   return items;

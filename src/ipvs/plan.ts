@@ -128,7 +128,8 @@ function sameBut(a: IpvsItem, b: IpvsItem): boolean {
     return a.scheduler === b.scheduler && a.persistence === b.persistence && a.flags.join() === b.flags.join();
   }
   if (a.type === 'entry' && b.type === 'entry') return a.options === b.options;
-  if (a.type === 'addr' && b.type === 'addr') return a.source === '' || a.source === b.source;
+  if (a.type === 'addr' && b.type === 'addr')
+    return a.source === '' || (a.source === b.source && b.kernelRoute !== true);
   if (a.type === 'sysctl' && b.type === 'sysctl') {
     return a.value === b.value || (a.onlyFrom !== undefined && b.value !== a.onlyFrom);
   }

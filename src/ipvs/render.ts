@@ -103,9 +103,9 @@ const prefixLength = (family: 4 | 6): string => (family === 4 ? '32' : '128');
 
 /**
  * Lines of `ip -batch` that put an item. The kernel's own local route of an address prefers the address itself as source. IPv4
- * replaces it in place; IPv6 keeps both, so ours is told apart by its protocol and the kernel's is taken away.
+ * replaces it in place; IPv6 keeps both, so ours is told apart by its protocol and {@link kernelRouteLines} takes the kernel's away.
  */
-function ipLines(item: IpvsItem, before?: IpvsItem): string[] {
+function ipLines(item: IpvsItem): string[] {
   if (item.type === 'link') return [`link add ${item.name} type dummy`, `link set ${item.name} up`];
   if (item.type !== 'addr') return [];
   const place = `dev ${ipvsNames.device}`;
@@ -114,17 +114,30 @@ function ipLines(item: IpvsItem, before?: IpvsItem): string[] {
   const lines = [`address replace ${item.address}/${prefixLength(item.family)} ${place}${options}`];
   if (item.source === '') return lines;
   if (item.family === 4) return [...lines, `route replace ${local} proto kernel scope host src ${item.source}`];
-  lines.push(`route replace ${local} proto static src ${item.source}`);
-  if (before?.type !== 'addr' || before.source === '') lines.push(`route del ${local} proto kernel`);
-  return lines;
+  return [...lines, `route replace ${local} proto static src ${item.source}`];
 }
 
-/** Lines that take an address away: its route has another source than the address, so the kernel would leave it behind. */
+/**
+ * Takes away the kernel's own local route of an IPv6 address, by a process of its own: the kernel adds that route some time after the
+ * address (addrconf_dad_work in net/ipv6/addrconf.c). Should it come later still, this fails, and the next look finds both.
+ */
+function kernelRouteLines(item: IpvsItem, before?: IpvsItem): string[] {
+  if (item.type !== 'addr' || item.family === 4 || item.source === '') return [];
+  if (before?.type === 'addr' && before.source !== '' && before.kernelRoute !== true) return [];
+  return [`route del local ${item.address} dev ${ipvsNames.device} table local proto kernel`];
+}
+
+/**
+ * Lines that take an address away, and its route, which has another source than the address, so that the kernel would leave it behind.
+ * Of IPv6 the address goes first, with the kernel's own route if that stands beside ours: what is left is ours.
+ */
 function ipRemoval(item: IpvsItem): string[] {
   if (item.type !== 'addr') return [];
   const place = `dev ${ipvsNames.device}`;
   const address = `address del ${item.address}/${prefixLength(item.family)} ${place}`;
-  return item.source === '' ? [address] : [`route del local ${item.address} ${place} table local`, address];
+  if (item.source === '') return [address];
+  const route = `route del local ${item.address} ${place} table local`;
+  return item.family === 4 ? [route, address] : [address, route];
 }
 
 function batch(lines: readonly { readonly step: Step; readonly text: readonly string[] }[]): IpvsCommand[] {
@@ -246,7 +259,8 @@ export function renderCommands(plan: IpvsPlan, options: RenderOptions = {}): Ipv
   commands.push(...ipsetCommand(added));
   commands.push(...iptablesCommands(puts, options));
   for (const step of puts) commands.push(...ruleCommand(step, step.item, 'add'));
-  commands.push(...batch(texts(puts, (item, before) => (item.type === 'addr' ? ipLines(item, before) : []))));
+  commands.push(...batch(texts(puts, (item) => (item.type === 'addr' ? ipLines(item) : []))));
+  commands.push(...batch(texts(puts, kernelRouteLines)));
   const drops = (step: Step): boolean => step.kind === 'server' && (step.action === 'del' || step.action === 'drain');
   const programmed = [
     ...puts.filter((step) => step.item.type === 'vs'),

@@ -14,6 +14,8 @@ interface Answer {
   second: { steps: number; failures: string[]; text: string };
   restarted: { steps: number; failures: string[]; text: string };
   settled: { steps: number; failures: string[]; text: string };
+  late: { steps: number; failures: string[]; text: string };
+  alone: Text;
   left: number;
   cleaned: { failures: unknown[]; kept: string[] };
   issues: unknown[];
@@ -281,6 +283,19 @@ ipvsadm -e -t 192.168.1.11:30080 -r 10.1.2.3:8080 -m -w 0
     expect(answer.drained.ipvs).not.toContain('10.1.2.3');
     expect(answer.drained.ipvs).toContain('-a -t 172.16.0.10:80 -r 10.1.2.4:8080 -m -w 1\n');
     expect(answer.settled).toEqual({ steps: 0, failures: [], text: '' });
+  });
+  test("the kernel's own route of an IPv6 VIP is taken away whenever it comes", () => {
+    expect(answer.late).toEqual({
+      steps: 1,
+      failures: [],
+      text: `ip -force -batch -
+  address replace fd00::10/128 dev kube-dummy-if nodad noprefixroute
+  route replace local fd00::10 dev kube-dummy-if table local proto static src fd10::11
+ip -force -batch -
+  route del local fd00::10 dev kube-dummy-if table local proto kernel
+`,
+    });
+    expect(answer.alone.local).toBe(answer.programmed.local);
   });
   test('cleanup is the inverse, byte for byte', () => {
     expect(answer.cleaned.failures).toEqual([]);
