@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest';
 import type { MemoryNetwork } from '../testing/paired-peers.ts';
 import { createMemoryNetwork } from '../testing/paired-peers.ts';
 import type { PeerOptions, Policy, Speaker, SpeakerOptions } from './index.ts';
-import { createSpeaker } from './index.ts';
+import { createSpeaker, message } from './index.ts';
+import type { Connection } from './session/transport.ts';
 
 const hosts = ['192.0.2.1', '192.0.2.2', '192.0.2.3', '192.0.2.4'] as const;
 
@@ -120,6 +121,48 @@ describe('selection deferral (RFC 4724 section 4.1)', () => {
     }
     expect(seen).toBe(0);
     expect(two.lookup('10.1.0.0/16')).toMatchObject([{ stale: false }]);
+  });
+});
+
+describe('a further connection of a peer with graceful restart (RFC 4724 section 5)', () => {
+  /** Another connection of the first host says OPEN; gives what it is told. */
+  const comeAgain = (network: MemoryNetwork): number[] => {
+    const types: number[] = [];
+    const dial = { address: hosts[1], port: 179, security: {} };
+    const connected = (connection: Connection): void => {
+      const framer = message.createFramer();
+      const onData = (bytes: Uint8Array): void =>
+        void framer.push(bytes, (_chunk, _offset, _length, type) => void types.push(type));
+      connection.start({ onData, onDrain: () => undefined, onClose: () => undefined });
+      const capabilities = [
+        { type: 'multiprotocol', family: 'ipv4-unicast' },
+        { type: 'four-octet-as', asn: 65001 },
+      ] as const;
+      connection.write(message.encodeOpen({ asn: 65001, holdTime: 90, routerId: 0xc0000201, capabilities }));
+    };
+    network.transport(hosts[0]).dial(dial, connected, (reason) => expect(reason).toBeUndefined());
+    network.run(500);
+    return types;
+  };
+  const OPEN = 1;
+  const NOTIFICATION = 3;
+  const KEEPALIVE = 4;
+
+  it.each([
+    ['some time after the session came up: it takes the place of the old one', 10_000, [OPEN, KEEPALIVE], 1],
+    ['just after it came up: both sides had dialled, and the session stays', 1000, [NOTIFICATION], 0],
+  ])('%s', async (_when, ms, answer, ends) => {
+    const network = createMemoryNetwork();
+    const graceful = { gracefulRestart: { restartTime: 20 } };
+    const one = await host(network, 1, [2], graceful);
+    const two = await host(network, 2, [1], { ...graceful, passive: true });
+    let ended = 0;
+    two.events$.subscribe(({ type }) => void (type === 'down' && ended++));
+    while (two.peers()[0]?.state !== 'established') network.run(100);
+    network.run(ms);
+    expect(comeAgain(network)).toEqual(answer);
+    expect(ended).toBe(ends);
+    await Promise.all([one.close(), two.close()]);
   });
 });
 

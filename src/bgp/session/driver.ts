@@ -32,6 +32,12 @@ import type { Connection } from './transport.ts';
 
 const KEEPALIVE = encodeKeepalive();
 
+/**
+ * Milliseconds after which a further connection of a peer with graceful restart says that it restarted. One that comes sooner was on its
+ * way when the session came up: both sides dialled.
+ */
+const SETTLED_MS = 5000;
+
 /** Makes a {@link SessionDriver}; it is idle until `start`. */
 export function createSessionDriver(options: SessionDriverOptions): SessionDriver {
   const { clock, handlers, session, transport } = options;
@@ -159,7 +165,11 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
     link.receivedOpen = bytes.slice(offset, offset + length);
     if (settled.extendedMessages) link.framer.setMaxLength(MAX_EXTENDED_MESSAGE_LENGTH);
     const weAreHigher = local.routerId === open.routerId ? local.asn > openAsn(open) : local.routerId > open.routerId;
-    feed({ type: 'open', side, facts: { holdMs: settled.holdTime * 1000, weAreHigher, graceful: graceful() } });
+    feed({
+      type: 'open',
+      side,
+      facts: { holdMs: settled.holdTime * 1000, weAreHigher, graceful: comesAgain(link.openedAt) },
+    });
   };
 
   /** Links closed in the step at hand, for the actions that follow their closing. */
@@ -311,8 +321,11 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
     return side === undefined ? undefined : links[side];
   };
 
-  /** Whether the session that is up has graceful restart. */
-  const graceful = (): boolean => (established()?.negotiated?.gracefulRestart?.families.length ?? 0) > 0;
+  /** Whether a connection that was opened then says that the peer of the session that is up restarted (RFC 4724 section 5). */
+  const comesAgain = (openedAt: number): boolean =>
+    upSince !== undefined &&
+    openedAt - upSince >= SETTLED_MS &&
+    (established()?.negotiated?.gracefulRestart?.families.length ?? 0) > 0;
 
   return {
     get state() {
@@ -340,7 +353,7 @@ export function createSessionDriver(options: SessionDriverOptions): SessionDrive
         return;
       }
       offered = connection;
-      feed({ type: 'connected', side: 'in', graceful: graceful() });
+      feed({ type: 'connected', side: 'in', graceful: comesAgain(clock.now()) });
     },
     write(bytes) {
       const link = established();

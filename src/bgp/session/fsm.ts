@@ -47,7 +47,7 @@ export interface OpenFacts {
   readonly holdMs: number;
   /** Whether our identifier (then AS, RFC 6286) is the higher one: the connection that we dialled wins a collision. */
   readonly weAreHigher: boolean;
-  /** The peer sent graceful restart before: a new connection ends the established one (RFC 4724 section 5). */
+  /** The connection says that the peer restarted: it ends the established one (RFC 4724 section 5). */
   readonly graceful: boolean;
 }
 

@@ -22,6 +22,7 @@ export interface Link {
   readonly connection: Connection;
   readonly framer: Framer;
   readonly timers: Map<ConnectionTimer, () => void>;
+  readonly openedAt: number;
   holdMs: number;
   lastHeard: number;
   negotiated: Negotiated | undefined;
@@ -63,6 +64,7 @@ export function createLink(side: Side, connection: Connection, now: number): Lin
     connection,
     framer: createFramer(),
     timers: new Map(),
+    openedAt: now,
     holdMs: LARGE_HOLD_MS,
     lastHeard: now,
     negotiated: undefined,
