@@ -82,7 +82,11 @@ export interface Core {
   emit(event: Omit<SpeakerEvent, 'time'>): void;
   /** Who is told of sessions and of what they carry. */
   readonly monitors: Set<Monitor>;
-  /** Nothing is announced and no route is told, only taken in. */
+  /**
+   * Whether what peers say is only taken in, neither announced nor shown. What we originate is announced all the same: nothing learned can
+   * change it, and a peer that lost us twice before it heard from us would drop it (RFC 4724 section 4.2). Aggregates stand for what
+   * is learned, so with them nothing is announced.
+   */
   deferring: boolean;
 }
 
@@ -248,8 +252,8 @@ export function createCore(
     for (let index = sweeps.length - 1; index >= 0; index--) if (sweeps[index]!.over) sweeps.splice(index, 1);
     if (sweeps.length > 0) more = true;
     for (const one of aggregates) one?.work();
+    if ((!core.deferring || aggregates.length === 0) && exports.work(clock.now, EXPORT_MS)) more = true;
     if (!core.deferring) {
-      if (exports.work(clock.now, EXPORT_MS)) more = true;
       routes.publish();
       if (!more && !postpone()) {
         late = within(COLLECT_MS);
@@ -327,7 +331,13 @@ export function createCore(
     },
     emit,
     monitors: new Set(),
-    deferring: false,
+    get deferring() {
+      return rib4.deferring;
+    },
+    set deferring(on) {
+      if (rib4.deferring && !on) for (const group of exports.groups) group.markAll();
+      rib4.deferring = rib6.deferring = on;
+    },
   };
   return core;
 }

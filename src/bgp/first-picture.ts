@@ -1,6 +1,6 @@
 /**
  * When a speaker that has just started knows enough: learned routes count as synced once every peer said End-of-RIB or the wait is
- * over, and after a restart nothing is announced before (Selection_Deferral_Timer, RFC 4724 section 4.1).
+ * over, and after a restart nothing learned is announced before (Selection_Deferral_Timer, RFC 4724 section 4.1).
  */
 import type { Core } from './core.ts';
 import type { PeerOptions } from './model.ts';

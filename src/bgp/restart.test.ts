@@ -83,13 +83,42 @@ describe('selection deferral (RFC 4724 section 4.1)', () => {
   it('it waits no longer than its restart time for a peer that does not come back', async () => {
     const network = createMemoryNetwork();
     const two = await host(network, 2, [1], graceful);
-    const one = await host(network, 1, [2, 3], back, { syncTimeout: 300 });
+    const four = await host(network, 4, [1]);
+    const one = await host(network, 1, [2, 3, 4], back, { syncTimeout: 300 });
     advertise(one, '10.1.0.0/16');
+    advertise(four, '10.4.0.0/16');
     network.run(19_000);
     expect(one.peers()[0]).toMatchObject({ state: 'established' });
-    expect(two.lookup('10.1.0.0/16')).toEqual([]);
-    network.run(2000);
+    expect(two.lookup('10.4.0.0/16')).toEqual([]);
+    // What it originates itself depends on nobody.
     expect(two.lookup('10.1.0.0/16')).toMatchObject([{ best: true }]);
+    expect(two.peers()[0]).toMatchObject({ synced: false });
+    network.run(2000);
+    expect(two.lookup('10.4.0.0/16')).toMatchObject([{ best: true }]);
+    expect(two.peers()[0]).toMatchObject({ synced: true });
+  });
+
+  it.each([
+    ['best paths', {}],
+    ['several paths', { addPath: 'both' as const }],
+  ])('lost again before that, it has renewed what it originates, and keeps it: %s', async (_what, more) => {
+    const network = createMemoryNetwork();
+    const two = await host(network, 2, [1], { ...graceful, ...more });
+    let one = await host(network, 1, [2, 3], { ...graceful, ...more });
+    advertise(one, '10.1.0.0/16');
+    network.run(5000);
+    for (let restart = 0; restart < 3; restart++) {
+      await one.close({ graceful: true });
+      // It waits for the third host, which does not come.
+      one = await host(network, 1, [2, 3], { ...back, ...more }, { syncTimeout: 300 });
+      advertise(one, '10.1.0.0/16');
+      for (let step = 0; step < 30; step++) {
+        network.run(100);
+        expect(two.lookup('10.1.0.0/16')).toHaveLength(1);
+      }
+      expect(two.lookup('10.1.0.0/16')).toMatchObject([{ stale: false }]);
+    }
+    await Promise.all([one.close(), two.close()]);
   });
 
   it('nor for one that restarts as well, nor longer than the sync timeout for one that never says End-of-RIB', async () => {

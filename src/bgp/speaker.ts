@@ -30,7 +30,7 @@ export interface SpeakerOptions extends SpeakerConfig {
   readonly transport?: Transport;
   /**
    * Seconds until routes count as synced although some peers have not delivered their first picture; a speaker that restarted announces
-   * nothing before (Selection_Deferral_Timer of RFC 4724). @defaultValue 60
+   * nothing of what it learns before (Selection_Deferral_Timer of RFC 4724). @defaultValue 60
    */
   readonly syncTimeout?: number;
 }

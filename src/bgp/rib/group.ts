@@ -99,6 +99,7 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
         const old = sent[prefix]!;
         const oldSource = source[prefix]!;
         const from = row < 0 ? 0 : rib.rowPeer[row]!;
+        if (rib.deferring && (row < 0 ? oldSource : from) !== 0) continue;
         // With one member there is nobody to tell what that member said.
         const attr = row < 0 || (from === lone && old < 0) ? -1 : outgoing.of(rib.rowAttr[row]!, prefix, from);
         if (attr === old && (attr < 0 || from === oldSource)) continue;
@@ -166,6 +167,7 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
     for (const seat of seats) {
       if (resyncSeat(seat, budget)) more = true;
       // The picture is whole when nothing is queued that was there when the member came.
+      if (rib.deferring) continue;
       if (seat.missed === undefined && seat.whole !== undefined && queueHead === queueTail) {
         const { whole } = seat;
         seat.whole = undefined;

@@ -42,7 +42,7 @@ function groupOf(options: PathGroupOptions, seats: Seat[], ids: Map<string, numb
   };
 
   /** Paths to tell of a prefix: the best first. */
-  const wanted = (prefix: number, member: number): Map<number, number> => {
+  const wanted = (prefix: number, member: number, told?: ReadonlyMap<number, number>): Map<number, number> => {
     const paths = new Map<number, number>();
     if (rib.head[prefix]! < 0 || rib.suppressed?.[prefix] === 1) return paths;
     const best = rib.best[prefix]!;
@@ -51,6 +51,7 @@ function groupOf(options: PathGroupOptions, seats: Seat[], ids: Map<string, numb
       if (paths.size >= limit) break;
       const source = rib.rowPeer[row]!;
       if (source === member) continue;
+      if (rib.deferring && source !== 0 && told?.has(idOf(row)) !== true) continue;
       const attr = outgoing.of(rib.rowAttr[row]!, prefix, source);
       if (attr >= 0) paths.set(idOf(row), attr);
     }
@@ -69,7 +70,7 @@ function groupOf(options: PathGroupOptions, seats: Seat[], ids: Map<string, numb
       waiting.delete(prefix);
       const resend = again.delete(prefix);
       const before = told.get(prefix);
-      const now = wanted(prefix, member.peer);
+      const now = wanted(prefix, member.peer, before);
       for (const [id, attr] of before ?? []) {
         if (now.get(id) === undefined) withdrawals.push([prefix, id]);
         stale.push(attr);
@@ -142,6 +143,7 @@ function groupOf(options: PathGroupOptions, seats: Seat[], ids: Map<string, numb
       return more;
     },
     resync() {
+      if (rib.deferring) return false;
       for (const seat of seats) {
         const { whole } = seat;
         if (whole === undefined || seat.waiting.size > 0) continue;

@@ -65,6 +65,8 @@ export interface Rib {
   alwaysCompareMed: boolean;
   /** 1 for prefixes that an aggregate stands for: they are not told. Absent: none. */
   suppressed: Uint8Array | undefined;
+  /** Paths of peers are taken in but not told of: route selection is deferred (RFC 4724 section 4.1). What we originate is told. */
+  deferring: boolean;
   /** A prefix changed: its best path, or any path (for those who use several). */
   onChange: (prefix: number, bestChanged: boolean) => void;
 }
@@ -95,6 +97,7 @@ export function createRib(family: Family, store: AttributeStore, peers: (RibPeer
     metrics: undefined,
     alwaysCompareMed: false,
     suppressed: undefined,
+    deferring: false,
     onChange: () => undefined,
   };
 }
