@@ -38,6 +38,7 @@ export function announce(session: IntakeSession, rib: Rib, batch: PrefixBatch, a
 
 /** Drops the peer's paths to a batch of prefixes. */
 export function withdraw(session: IntakeSession, rib: Rib, batch: PrefixBatch): void {
+  if (batch.count === 0) return;
   const table = rib.prefixes;
   const { words, lengths, pathIds } = batch;
   for (let row = 0; row < batch.count; row++) {

@@ -65,6 +65,8 @@ export interface AttributeStore {
   nextHopIds: Map<string, number>;
   nextHopFree: number[];
   lastNextHop: number;
+  /** Set that was interned last: a peer that puts one prefix in a message mostly says the same attributes again. */
+  last: number;
 }
 
 const scratch: Scan = createScan();
@@ -104,6 +106,7 @@ export function createAttributeStore(context: AttributeStore['context']): Attrib
     nextHopIds: new Map(),
     nextHopFree: [],
     lastNextHop: -1,
+    last: 0,
   };
 }
 
@@ -245,18 +248,29 @@ export function internBlock(
   tag: Tag,
   strict: PeerKind | undefined,
 ): number {
-  const hash = hashBlock(bytes, offset, end, tag);
   const bit = strict === undefined ? 0 : strict === 'ebgp' ? 1 : strict === 'ibgp' ? 2 : 4;
+  const { last } = store;
+  // An id that was given back has no length.
+  if (
+    (store.vouched[last]! & bit) === bit &&
+    store.tag[last] === tag &&
+    end > offset &&
+    same(store, last, bytes, offset, end - offset)
+  ) {
+    store.refs[last]!++;
+    return last;
+  }
+  const hash = hashBlock(bytes, offset, end, tag);
   let id = findBlock(store, bytes, offset, end, hash, tag);
   if (id >= 0 && (store.vouched[id]! & bit) === bit) {
     store.refs[id]!++;
-    return id;
+    return (store.last = id);
   }
   if (!scanAttributes(bytes, offset, end, strict, store.context, scratch, tag !== NARROW)) return -1;
   if (id >= 0) {
     store.vouched[id]! |= bit;
     store.refs[id]!++;
-    return id;
+    return (store.last = id);
   }
   const length = end - offset;
   const free = popId(store.free);
@@ -289,7 +303,7 @@ export function internBlock(
   while (store.slots[slot] !== 0) slot = (slot + 1) & store.mask;
   store.slots[slot] = id + 1;
   if (++store.live * 4 > store.slots.length * 3) rehash(store);
-  return id;
+  return (store.last = id);
 }
 
 /**
