@@ -212,6 +212,7 @@ ${scene.global ?? ''}
 [neighbors.config]
 neighbor-address = "${here}"
 peer-as = ${scene.asn ?? 65001}
+admin-down = true
 ${scene.neighbour ?? ''}
 ${family('ipv4-unicast')}
 ${family('ipv6-unicast')}
@@ -221,6 +222,8 @@ ${family('ipv6-unicast')}
   undo(() => made.close());
   made.ask('global rib add 192.0.2.0/24 -a ipv4');
   made.ask(`global rib add 2001:db8:f::/48 nexthop ${ns.there6} -a ipv6`);
+  // No session before its routes are in: it would say End-of-RIB without them, and whoever kept them over its restart would drop them.
+  made.ask(`neighbor ${here} enable`);
   return made;
 }
 
