@@ -6,6 +6,7 @@ import type { MemoryNetwork } from '../testing/paired-peers.ts';
 import { createMemoryNetwork } from '../testing/paired-peers.ts';
 import type { PeerOptions, Policy, Speaker, SpeakerOptions } from './index.ts';
 import { createSpeaker, message } from './index.ts';
+import { MessageType } from './message/constants.ts';
 import type { Connection } from './session/transport.ts';
 
 const hosts = ['192.0.2.1', '192.0.2.2', '192.0.2.3', '192.0.2.4'] as const;
@@ -173,13 +174,14 @@ describe('a further connection of a peer with graceful restart (RFC 4724 section
     network.run(500);
     return types;
   };
-  const OPEN = 1;
-  const NOTIFICATION = 3;
-  const KEEPALIVE = 4;
-
   it.each([
-    ['some time after the session came up: it takes the place of the old one', 10_000, [OPEN, KEEPALIVE], 1],
-    ['just after it came up: both sides had dialled, and the session stays', 1000, [NOTIFICATION], 0],
+    [
+      'some time after the session came up: it takes the place of the old one',
+      10_000,
+      [MessageType.open, MessageType.keepalive],
+      1,
+    ],
+    ['just after it came up: both sides had dialled, and the session stays', 1000, [MessageType.notification], 0],
   ])('%s', async (_when, ms, answer, ends) => {
     const network = createMemoryNetwork();
     const graceful = { gracefulRestart: { restartTime: 20 } };

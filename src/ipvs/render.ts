@@ -101,6 +101,9 @@ function aroundMoves(commands: readonly IpvsCommand[]): IpvsCommand[] {
 
 const prefixLength = (family: 4 | 6): string => (family === 4 ? '32' : '128');
 
+/** The local route of an address on our device, for `ip route`. */
+const localRoute = (address: string): string => `local ${address} dev ${ipvsNames.device} table local`;
+
 /**
  * Lines of `ip -batch` that put an item. The kernel's own local route of an address prefers the address itself as source. IPv4
  * replaces it in place; IPv6 keeps both, so ours is told apart by its protocol and {@link kernelRouteLines} takes the kernel's away.
@@ -108,13 +111,11 @@ const prefixLength = (family: 4 | 6): string => (family === 4 ? '32' : '128');
 function ipLines(item: IpvsItem): string[] {
   if (item.type === 'link') return [`link add ${item.name} type dummy`, `link set ${item.name} up`];
   if (item.type !== 'addr') return [];
-  const place = `dev ${ipvsNames.device}`;
-  const local = `local ${item.address} ${place} table local`;
   const options = item.family === 6 ? ' nodad noprefixroute' : '';
-  const lines = [`address replace ${item.address}/${prefixLength(item.family)} ${place}${options}`];
-  if (item.source === '') return lines;
-  if (item.family === 4) return [...lines, `route replace ${local} proto kernel scope host src ${item.source}`];
-  return [...lines, `route replace ${local} proto static src ${item.source}`];
+  const address = `address replace ${item.address}/${prefixLength(item.family)} dev ${ipvsNames.device}${options}`;
+  if (item.source === '') return [address];
+  const kind = item.family === 6 ? 'proto static' : 'proto kernel scope host';
+  return [address, `route replace ${localRoute(item.address)} ${kind} src ${item.source}`];
 }
 
 /**
@@ -124,7 +125,7 @@ function ipLines(item: IpvsItem): string[] {
 function kernelRouteLines(item: IpvsItem, before?: IpvsItem): string[] {
   if (item.type !== 'addr' || item.family === 4 || item.source === '') return [];
   if (before?.type === 'addr' && before.source !== '' && before.kernelRoute !== true) return [];
-  return [`route del local ${item.address} dev ${ipvsNames.device} table local proto kernel`];
+  return [`route del ${localRoute(item.address)} proto kernel`];
 }
 
 /**
@@ -133,10 +134,9 @@ function kernelRouteLines(item: IpvsItem, before?: IpvsItem): string[] {
  */
 function ipRemoval(item: IpvsItem): string[] {
   if (item.type !== 'addr') return [];
-  const place = `dev ${ipvsNames.device}`;
-  const address = `address del ${item.address}/${prefixLength(item.family)} ${place}`;
+  const address = `address del ${item.address}/${prefixLength(item.family)} dev ${ipvsNames.device}`;
   if (item.source === '') return [address];
-  const route = `route del local ${item.address} ${place} table local`;
+  const route = `route del ${localRoute(item.address)}`;
   return item.family === 4 ? [route, address] : [address, route];
 }
 

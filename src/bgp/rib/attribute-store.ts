@@ -250,18 +250,14 @@ export function internBlock(
 ): number {
   const bit = strict === undefined ? 0 : strict === 'ebgp' ? 1 : strict === 'ibgp' ? 2 : 4;
   const { last } = store;
+  const length = end - offset;
   // An id that was given back has no length.
-  if (
-    (store.vouched[last]! & bit) === bit &&
-    store.tag[last] === tag &&
-    end > offset &&
-    same(store, last, bytes, offset, end - offset)
-  ) {
-    store.refs[last]!++;
-    return last;
+  let id = length > 0 && store.tag[last] === tag && same(store, last, bytes, offset, length) ? last : -1;
+  let hash = 0;
+  if (id < 0) {
+    hash = hashBlock(bytes, offset, end, tag);
+    id = findBlock(store, bytes, offset, end, hash, tag);
   }
-  const hash = hashBlock(bytes, offset, end, tag);
-  let id = findBlock(store, bytes, offset, end, hash, tag);
   if (id >= 0 && (store.vouched[id]! & bit) === bit) {
     store.refs[id]!++;
     return (store.last = id);
@@ -272,7 +268,6 @@ export function internBlock(
     store.refs[id]!++;
     return (store.last = id);
   }
-  const length = end - offset;
   const free = popId(store.free);
   id = free >= 0 ? free : store.size++;
   if (id >= store.hash.length) grow(store, id + 1);

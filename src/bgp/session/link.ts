@@ -22,6 +22,7 @@ export interface Link {
   readonly connection: Connection;
   readonly framer: Framer;
   readonly timers: Map<ConnectionTimer, () => void>;
+  /** When the connection was there, milliseconds of the clock. */
   readonly openedAt: number;
   holdMs: number;
   lastHeard: number;
