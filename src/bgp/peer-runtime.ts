@@ -73,9 +73,13 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
     },
   });
 
-  /** A peer by prefix is forgotten once it is away and nothing is kept for it. */
+  /** A peer by prefix is forgotten once it is away, no other connection of it took the place, and nothing is kept for it. */
   const leaveIfGone = (): void => {
-    if (made.dynamic && !up && !held && !retention.active) clock.soon(made.onGone);
+    if (!made.dynamic) return;
+    clock.soon(() => {
+      const away = driver.state === 'idle' || driver.state === 'active';
+      if (away && !held && !retention.active) made.onGone();
+    });
   };
 
   const startAgain = (): void => {

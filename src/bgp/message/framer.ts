@@ -32,10 +32,12 @@ export interface Framer {
   readonly pending: number;
 }
 
+const NOTHING = new Uint8Array(0);
+
 /** Makes a {@link Framer}; `maxLength` as a number is the same as the option. */
 export function createFramer(options: FramerOptions | number = {}): Framer {
   let maxLength = (typeof options === 'number' ? options : options.maxLength) ?? MAX_MESSAGE_LENGTH;
-  let carry = new Uint8Array(0);
+  let carry = NOTHING;
   let held = 0;
   let stopped = false;
   let fault: HeaderFault | undefined;

@@ -24,6 +24,7 @@ function wrap(socket: Socket, options: SocketOptions): Connection {
   const localAddress = plain(socket.localAddress);
   const remoteAddress = plain(socket.remoteAddress);
   let corked = false;
+  let ended = false;
   return {
     localAddress,
     remoteAddress,
@@ -38,7 +39,9 @@ function wrap(socket: Socket, options: SocketOptions): Connection {
         closed = true;
         handlers.onClose(reason);
       };
-      socket.on('data', (chunk: Uint8Array) => handlers.onData(chunk));
+      socket.on('data', (chunk: Uint8Array) => {
+        if (!ended) handlers.onData(chunk);
+      });
       socket.on('drain', () => handlers.onDrain());
       socket.on('error', (error: NodeJS.ErrnoException) => {
         reason = error.code ?? error.message;
@@ -62,7 +65,7 @@ function wrap(socket: Socket, options: SocketOptions): Connection {
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
     end() {
-      socket.removeAllListeners('data');
+      ended = true;
       socket.on('error', () => undefined);
       socket.resume();
       socket.end();
