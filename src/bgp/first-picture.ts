@@ -27,8 +27,7 @@ export function createFirstPicture(core: Core, peers: () => Iterable<PeerRuntime
 
   const checkSynced = (late: boolean): void => {
     if (synced) return;
-    const waiting = [...peers()].some((peer) => !peer.dynamic && !peer.options.shutdown && !peer.status().synced);
-    if (waiting && !late) return;
+    if (!late) for (const peer of peers()) if (!peer.dynamic && !peer.options.shutdown && !peer.synced) return;
     synced = true;
     core.routes.setSynced();
   };

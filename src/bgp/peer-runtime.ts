@@ -232,6 +232,9 @@ export function createPeerRuntime(made: PeerRuntimeOptions): PeerRuntime {
     index,
     driver,
     groups: outbound.groups,
+    get synced() {
+      return synced;
+    },
     get monitored() {
       return monitored;
     },

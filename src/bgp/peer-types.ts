@@ -32,6 +32,8 @@ export interface PeerRuntime {
   readonly driver: SessionDriver;
   readonly groups: ReadonlyMap<4 | 6, ExportGroup>;
   status(): PeerStatus;
+  /** Whether it has said all that it had when its session came up. */
+  readonly synced: boolean;
   /** Whether a restarted speaker still waits for this peer before it announces (RFC 4724 section 4.1). */
   defers(): boolean;
   start(): void;

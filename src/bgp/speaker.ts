@@ -22,6 +22,9 @@ import { shutdownNotification } from './message/notification.ts';
 import type { Listener, Transport } from './session/transport.ts';
 import type { PeerStatus, Speaker, SpeakerEvent } from './speaker-types.ts';
 
+/** How many times as long as it took to tell of all peers the next telling waits. */
+const LIST_PAUSE = 10;
+
 /** What {@link createSpeaker} is made from. */
 export interface SpeakerOptions extends SpeakerConfig {
   /** Time. @defaultValue the system's */
@@ -77,15 +80,24 @@ export async function createSpeaker(options: SpeakerOptions): Promise<Speaker> {
   let closed = false;
 
   const statuses = (): readonly PeerStatus[] => [...peers].map((peer) => peer.status());
+  /** Until when the next list of all peers waits: a thousand that come up at once shall not cost a million statuses. */
+  let quietUntil = -Infinity;
+  let cancelTell = (): void => undefined;
+  const tell = (): void => {
+    peersDirty = false;
+    if (closed) return;
+    const began = clock.now();
+    picture.check();
+    peersChanged.next(statuses());
+    const ended = clock.now();
+    quietUntil = ended + (ended - began) * LIST_PAUSE;
+  };
   const changed = (): void => {
     if (peersDirty) return;
     peersDirty = true;
-    clock.soon(() => {
-      peersDirty = false;
-      if (closed) return;
-      picture.check();
-      peersChanged.next(statuses());
-    });
+    const wait = quietUntil - clock.now();
+    if (wait > 0) cancelTell = clock.after(wait, tell);
+    else clock.soon(tell);
   };
 
   const picture = createFirstPicture(core, () => peers, options.syncTimeout ?? 60);
@@ -105,6 +117,7 @@ export async function createSpeaker(options: SpeakerOptions): Promise<Speaker> {
   const close: Speaker['close'] = async (how = {}) => {
     if (closed) return;
     closed = true;
+    cancelTell();
     picture.close();
     feed?.unsubscribe();
     // Whoever programs learned routes keeps them: they end with the stream, not by it.

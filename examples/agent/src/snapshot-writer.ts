@@ -3,6 +3,7 @@
  * touch and have changed. A large cluster takes some tenths of a second of work.
  */
 import type { ObjectKind, ObjectSource } from 'kube-router-sdk/informers';
+import { tidyUp } from './lean.ts';
 import type { Log } from './log.ts';
 import { writeSnapshot } from './snapshot-file.ts';
 
@@ -31,6 +32,8 @@ export function keepSnapshot(
       const bytes = await writeSnapshot(path, saved);
       if (bytes === undefined) log.warn({ path }, 'the snapshot would be too large; the one on disk stays');
       else log.debug({ path, bytes }, 'snapshot written');
+      // The first one made large texts, and an idle node collects them by itself only much later.
+      if (written === '') tidyUp();
       written = revisions;
       failing = false;
     } catch (error) {

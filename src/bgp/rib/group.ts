@@ -48,6 +48,8 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
   let queuedFlag: Uint8Array = new Uint8Array(startOf(2) + size);
   const outgoing = createOutgoing(options);
   const seats: Seat[] = [...(seed?.seats ?? [])];
+  /** Seats that miss something or wait to hear that they have all: a turn looks at no others. */
+  const open = new Set(seats.filter(({ missed, whole }) => missed !== undefined || whole !== undefined));
 
   const fit = (): void => {
     const need = prefixes.size;
@@ -74,7 +76,10 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
   };
 
   const miss = (seat: Seat, prefix: number): void => {
-    seat.missed ??= new Uint32Array((sent.length >>> 5) + 1);
+    if (seat.missed === undefined) {
+      seat.missed = new Uint32Array((sent.length >>> 5) + 1);
+      open.add(seat);
+    }
     const word = prefix >>> 5;
     seat.missed[word]! |= 1 << (prefix & 31);
     if (word < seat.cursor) seat.cursor = word;
@@ -164,15 +169,15 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
   const resync = (budget: number): boolean => {
     let more = false;
     fit();
-    for (const seat of seats) {
+    for (const seat of open) {
       if (resyncSeat(seat, budget)) more = true;
       // The picture is whole when nothing is queued that was there when the member came.
-      if (rib.deferring) continue;
-      if (seat.missed === undefined && seat.whole !== undefined && queueHead === queueTail) {
+      if (seat.missed === undefined && seat.whole !== undefined && !rib.deferring && queueHead === queueTail) {
         const { whole } = seat;
         seat.whole = undefined;
         whole();
       }
+      if (seat.missed === undefined && seat.whole === undefined) open.delete(seat);
     }
     return more;
   };
@@ -180,6 +185,7 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
   const fill = (seat: Seat): void => {
     fit();
     seat.missed ??= new Uint32Array((sent.length >>> 5) + 1);
+    open.add(seat);
     const missed = seat.missed;
     for (let prefix = 0; prefix < prefixes.size; prefix++) {
       if (sent[prefix]! >= 0 && source[prefix] !== seat.member.peer) missed[prefix >>> 5]! |= 1 << (prefix & 31);
@@ -218,7 +224,7 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
     },
     leave(peer) {
       const index = seats.findIndex((seat) => seat.member.peer === peer);
-      if (index >= 0) seats.splice(index, 1);
+      if (index >= 0) open.delete(seats.splice(index, 1)[0]!);
     },
     refresh(peer, done) {
       const seat = seatOf(peer);
@@ -258,7 +264,10 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
     split(peers, policy) {
       fit();
       const moved = seats.filter(({ member }) => peers.includes(member.peer));
-      for (const seat of moved) seats.splice(seats.indexOf(seat), 1);
+      for (const seat of moved) {
+        seats.splice(seats.indexOf(seat), 1);
+        open.delete(seat);
+      }
       for (let prefix = 0; prefix < sent.length; prefix++) if (sent[prefix]! >= 0) retain(store, sent[prefix]!);
       return seededGroup({ ...options, policy }, { sent: sent.slice(), source: source.slice(), seats: moved });
     },
@@ -267,6 +276,7 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
       sent = new Int32Array(0);
       queueHead = queueTail = 0;
       seats.length = 0;
+      open.clear();
     },
   };
 }
