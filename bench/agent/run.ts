@@ -1,62 +1,104 @@
 /**
  * What the agent costs on an idle node of a large cluster, and how long its start takes: cold, beside the tools' own time for the
- * same state in the same run, and warm, when the kernel holds everything already. In user-mode Linux, because IPVS is needed;
- * its system calls are slow, so that times are an upper bound. `npm run bench -- agent [SERVICES] [IDLE-SECONDS]`.
+ * same state in the same run, and warm, when the kernel holds everything already. The node is user-mode Linux, because IPVS is needed;
+ * its system calls are slow, so that times are an upper bound: what reading its state costs with the tools alone is printed beside them.
+ * The API server and the other nodes, each with a BGP session, are outside, in a network namespace that the guest is plugged into.
+ * `npm run bench -- agent [SERVICES] [IDLE-SECONDS]`, as root.
  */
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { needBuiltAgent, rig, rigModules } from '../../test/support/agent-rig.ts';
 import { bootUml } from '../../test/support/uml.ts';
+import { NODES, nodeAddress } from './cluster.ts';
 
 needBuiltAgent();
 const services = Number(process.argv[2] ?? 5000);
 const idle = Number(process.argv[3] ?? 60);
-const api = fileURLToPath(new URL('api.guest.ts', import.meta.url));
+const ROUTER = '192.168.1.1';
+const ASN = 64512;
+const netns = `kra-bench-${process.pid}`;
+const ip = (...args: readonly string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
 
-const result = await bootUml({
-  name: 'kra-bench',
-  memMb: 3072,
-  timeoutMs: 1_500_000,
-  modules: rigModules,
-  onConsole: process.env['VERBOSE'] === undefined ? () => undefined : (text) => void process.stderr.write(text),
-  script: `
+/** A program in the namespace; resolves with the line that says that it is ready. */
+function outside(
+  file: string,
+  ...args: readonly string[]
+): Promise<{ readonly child: ChildProcess; readonly said: string }> {
+  const path = fileURLToPath(new URL(file, import.meta.url));
+  const child = spawn('ip', ['netns', 'exec', netns, rig.node, path, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  return new Promise((resolve, reject) => {
+    child.stdout.once('data', (line: Buffer) => resolve({ child, said: line.toString().trim() }));
+    child.once('exit', (code) => reject(new Error(`${file} ended with ${code}`)));
+  });
+}
+
+ip('netns', 'add', netns);
+const programs: ChildProcess[] = [];
+const run = async (): Promise<readonly [api: string, result: Awaited<ReturnType<typeof bootUml>>]> => {
+  ip('-n', netns, 'link', 'add', 'plug', 'type', 'veth', 'peer', 'name', 'nodes');
+  for (const link of ['lo', 'plug', 'nodes']) ip('-n', netns, 'link', 'set', link, 'up');
+  const others = Array.from({ length: NODES - 1 }, (_, index) => nodeAddress(index + 2));
+  for (const address of [ROUTER, ...others]) ip('-n', netns, 'addr', 'add', `${address}/24`, 'dev', 'nodes');
+  const api = await outside('api.ts', ROUTER, '6443', String(services), '2');
+  programs.push(api.child);
+  programs.push((await outside('peers.ts', nodeAddress(1), String(ASN))).child);
+  return [api.said, await bootGuest()];
+};
+
+const bootGuest = (): ReturnType<typeof bootUml> =>
+  bootUml({
+    name: 'kra-bench',
+    memMb: 2048,
+    timeoutMs: 1_500_000,
+    modules: rigModules,
+    plug: { netns, link: 'plug' },
+    onConsole: process.env['VERBOSE'] === undefined ? () => undefined : (text) => void process.stderr.write(text),
+    script: `
 set +e
 OUT=$UML_DIR/out; mkdir -p $OUT
-ip netns add n1; ip netns add tor
-ip link add e0 type veth peer name e1; ip link set e0 netns n1; ip link set e1 netns tor
-ip -n n1 link set lo up; ip -n n1 link set e0 name eth0; ip -n n1 link set eth0 up; ip -n n1 addr add 192.168.1.11/24 dev eth0
-ip -n n1 route add default via 192.168.1.1
-ip -n tor link set lo up; ip -n tor link set e1 up; ip -n tor addr add 192.168.1.1/24 dev e1
-ip netns exec tor ${rig.node} ${api} 192.168.1.1 6443 ${services} 2 > $OUT/api 2>&1 &
-for i in $(seq 1 600); do grep -q pods $OUT/api && break; sleep 0.5; done
-start() { ip netns exec n1 ${rig.node} ${rig.main} run --master=http://192.168.1.1:6443 --hostname-override=node-1 --enable-cni=false --service-cluster-ip-range=10.96.0.0/12 -v1 >> $OUT/log 2>&1 & AGENT=$!; }
+ip link set vec0 name eth0; ip addr add ${nodeAddress(1)}/24 dev eth0; ip link set eth0 up; ip route add default via ${ROUTER}
+start() { ${rig.node} ${rig.main} run --master=http://${ROUTER}:6443 --hostname-override=node-1 --enable-cni=false --cluster-asn=${ASN} --service-cluster-ip-range=10.96.0.0/12 -v\${V:-1} >> $OUT/log 2>&1 & AGENT=$!; }
 now() { date +%s%N; }
-ready() { for i in $(seq 1 6000); do [ "$(ip netns exec n1 curl -s --max-time 2 http://127.0.0.1:20244/readyz)" = OK ] && return; sleep 0.1; done; echo 'never ready' >> $OUT/trouble; }
-t=$(now); start; ready; echo $(( ($(now) - t) / 1000000 )) > $OUT/cold
+since() { echo $(( ($(now) - $1) / 1000000 )); }
+ready() { for i in $(seq 1 6000); do [ "$(curl -s --max-time 2 http://127.0.0.1:20244/readyz)" = OK ] && return; sleep 0.1; done; echo 'never ready' >> $OUT/trouble; }
+t=$(now); ${rig.node} -e 0; since $t > $OUT/node
+t=$(now); start; ready; since $t > $OUT/cold
 cp $OUT/log $OUT/log-cold
-ip netns exec n1 ipvsadm -Sn > /run/ipvs; ip netns exec n1 ipset save > /run/sets; ip netns exec n1 iptables-save > /run/rules
-ip -n n1 -o -4 addr show dev kube-dummy-if | awk '{print "addr add " $4 " dev kube-dummy-if"}' > /run/addrs
+ipvsadm -Sn > /run/ipvs; ipset save > /run/sets; iptables-save > /run/rules
+ip -o -4 addr show dev kube-dummy-if | awk '{print "addr add " $4 " dev kube-dummy-if"}' > /run/addrs
 wc -l < /run/ipvs > $OUT/ipvs-lines
 # the snapshot of the first pictures is written half a minute after the start
 sleep 45
 ticks() { awk '{print $14 + $15 + $16 + $17}' /proc/$AGENT/stat; }
 a=$(ticks); sleep ${idle}; b=$(ticks); echo $((b - a)) > $OUT/idle-ticks; getconf CLK_TCK > $OUT/hz
 grep -E 'VmRSS|VmHWM|RssAnon' /proc/$AGENT/status > $OUT/rss
+ip route show proto 17 | grep -c . > $OUT/routes
 kill -9 $AGENT; wait $AGENT 2>/dev/null; : > $OUT/log
-t=$(now); start; ready; echo $(( ($(now) - t) / 1000000 )) > $OUT/warm
+t=$(now); start; ready; since $t > $OUT/warm
 cp $OUT/log $OUT/log-warm
 kill $AGENT; wait $AGENT 2>/dev/null
-# the tools, over an empty namespace of its own
-ip netns add n2; ip -n n2 link set lo up; ip -n n2 link add eth0 type dummy; ip -n n2 link set eth0 up; ip -n n2 addr add 192.168.1.11/24 dev eth0; ip -n n2 route add default dev eth0
+# the tools alone: what they take to read all that, and to write it into an empty namespace
+t=$(now)
+ipvsadm -Ln > /dev/null; ipset save > /dev/null; iptables-save > /dev/null; ip -j addr show dev kube-dummy-if > /dev/null; ip -j route show table local > /dev/null
+since $t > $OUT/reading
+ip netns add n2; ip -n n2 link set lo up; ip -n n2 link add eth0 type dummy; ip -n n2 link set eth0 up; ip -n n2 addr add ${nodeAddress(1)}/24 dev eth0; ip -n n2 route add default dev eth0
 ip -n n2 link add kube-dummy-if type dummy; ip -n n2 link set kube-dummy-if up
 t=$(now)
-ip netns exec n2 ipset restore < /run/sets
-ip netns exec n2 iptables-restore < /run/rules
-ip -n n2 -batch /run/addrs
+ip netns exec n2 ipset restore < /run/sets; since $t >> $OUT/each
+ip netns exec n2 iptables-restore < /run/rules; since $t >> $OUT/each
+ip -n n2 -batch /run/addrs; since $t >> $OUT/each
 ip netns exec n2 ipvsadm -R < /run/ipvs
-echo $(( ($(now) - t) / 1000000 )) > $OUT/tools
+since $t > $OUT/tools
 ip netns exec n2 ipvsadm -Sn | wc -l > $OUT/tools-lines
 exit 0
 `,
+  });
+
+const [cluster, result] = await run().finally(() => {
+  for (const child of programs) child.kill('SIGKILL');
+  ip('netns', 'del', netns);
 });
 const out = (name: string): string => (result.files[name] ?? '').trim();
 const number = (name: string): number => Number(out(name));
@@ -96,9 +138,14 @@ const rows: readonly (readonly [string, string, string, boolean])[] = [
     passes('log-cold') <= 1.2 * number('tools'),
   ],
   ['cold: from exec to ready', `${number('cold')} ms`, 'for comparison', true],
+  ['the tools, after ipset, iptables and ip', `${out('each').split('\n').join(', ')} ms`, 'for comparison', true],
+  ['the tools alone, reading the state', `${number('reading')} ms`, 'for comparison', true],
+  ['an empty program of Node', `${number('node')} ms`, 'for comparison', true],
 ];
-console.log(`agent, ${out('api')}, ${out('ipvs-lines')} lines of IPVS (tools: ${out('tools-lines')})`);
-console.log('rig: user-mode Linux 6.1, one CPU; API server in the same guest');
+console.log(
+  `agent, ${cluster}, ${out('ipvs-lines')} lines of IPVS (tools: ${out('tools-lines')}), ${out('routes')} routes of BGP`,
+);
+console.log('rig: user-mode Linux 6.1, one CPU; API server and other nodes outside it, on this machine');
 for (const [name, seen, asked, held] of rows) {
   console.log(`${held ? 'held  ' : 'FAILED'} ${name.padEnd(38)} ${seen.padEnd(34)} ${asked}`);
 }

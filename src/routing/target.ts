@@ -8,7 +8,7 @@ import type { Family } from '../net/values.ts';
 import type { Applied, ApplyFailure, CommandResult, Runner, Target } from '../kernel/types.ts';
 import type { BlockOwnership } from '../kernel/ownership.ts';
 import { createSysctl } from '../kernel/sysctl.ts';
-import { names, setName } from './model.ts';
+import { MAIN_TABLE, OVERLAY_TABLE, names, setName } from './model.ts';
 import type { RoutingItem, RoutingState } from './model.ts';
 import {
   byKey,
@@ -133,10 +133,15 @@ export async function observeRouting(
     items.push(...parseFou(await maybe('ip', ['-j', 'fou', 'show'])));
   };
   const routes = async (family: Family): Promise<void> => {
-    const { stdout } = await run('ip', ['-j', `-${family}`, 'route', 'show', 'table', 'all']);
-    const found = parseRoutes(stdout, family);
-    items.push(...found.items);
-    for (const [key, protocol] of found.foreign) foreign.set(key, protocol);
+    // Not `table all`: the local one has an entry for each of the thousands of Service addresses.
+    const show = (table: number): readonly string[] => ['-j', `-${family}`, 'route', 'show', 'table', `${table}`];
+    const [main, overlay] = await Promise.all([
+      run('ip', show(MAIN_TABLE)).then(({ stdout }) => parseRoutes(stdout, family, MAIN_TABLE)),
+      // Absent until its first route.
+      maybe('ip', show(OVERLAY_TABLE)).then((text) => parseRoutes(text, family, OVERLAY_TABLE)),
+    ]);
+    items.push(...main.items, ...overlay.items);
+    for (const [key, protocol] of [...main.foreign, ...overlay.foreign]) foreign.set(key, protocol);
   };
   const rules = async (family: Family): Promise<void> => {
     items.push(...parseRules((await run('ip', ['-j', `-${family}`, 'rule', 'show'])).stdout, family));

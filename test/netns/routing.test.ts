@@ -14,6 +14,7 @@ import type { KernelRoute } from '../../src/net/values.ts';
 import type { NodeObject } from '../../src/objects/types.ts';
 import type { IptablesPrograms, RoutingOptions, RoutingOutput, Underlay } from '../../src/routing/index.ts';
 import { cleanupRouting, createRoutingCompiler, createRoutingTarget, plan } from '../../src/routing/index.ts';
+import { until } from '../support/netns.ts';
 
 const prefix = `krr-${process.pid}`;
 const made: string[] = [];
@@ -94,12 +95,15 @@ describe.each<[string, IptablesPrograms, Partial<RoutingOptions>]>([
     };
   };
 
-  beforeAll(() => {
+  beforeAll(async () => {
     inside = namespace(short);
     inside('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth1');
     for (const dev of ['eth0', 'eth1']) inside('ip', 'link', 'set', dev, 'up');
     inside('ip', 'addr', 'add', '10.0.0.1/24', 'dev', 'eth0');
     inside('ip', 'addr', 'add', 'fd00::1/64', 'dev', 'eth0', 'nodad');
+    // The kernel adds a route for each link-local address once it knows that it is the only one (RFC 4862 section 5.4): a second later.
+    const probing = () => inside('ip', '-6', 'addr', 'show', 'tentative') !== '';
+    await until('the link-local addresses', () => !probing());
     runner = createRunner({ netns: `/run/netns/${prefix}-${short}` });
     target = createRoutingTarget({ runner, families: [4, 6], iptables });
   });

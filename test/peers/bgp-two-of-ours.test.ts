@@ -47,6 +47,8 @@ async function capture(
     '-i',
     ns.thereIf,
     '-U',
+    // Else the kernel hands packets over up to a second late.
+    '--immediate-mode',
     '-s',
     '400',
     '-Z',

@@ -26,6 +26,11 @@ export interface UmlOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Text of files by name, found in the guest under `$UML_DIR`. */
   readonly files?: Readonly<Record<string, string>>;
+  /**
+   * Joins the guest to a link of the machine, which needs root: its `vec0` is the far end of what is plugged into `link`, an interface
+   * of the network namespace `netns`.
+   */
+  readonly plug?: { readonly netns: string; readonly link: string };
   /** Part of the name of its folder and process, for whoever looks at the machine. @defaultValue `guest` */
   readonly name?: string;
   /** Called with each piece of the guest's console while it runs. */
@@ -183,8 +188,14 @@ async function boot(dir: string, options: UmlOptions, timeoutMs: number): Promis
   await chmod(join(dir, 'init'), 0o755);
   await mkdir(join(dir, 'out'));
   // `timeout` is the parent so that the guest dies even when this process is killed; its process group holds every part of it.
-  const args = ['-k', '2', String(timeoutMs / 1000), BINARY, `mem=${options.memMb ?? 512}M`, 'rootfstype=hostfs'];
+  const { plug } = options;
+  const args = ['-k', '2', String(timeoutMs / 1000)];
+  if (plug !== undefined) args.push('ip', 'netns', 'exec', plug.netns);
   args.push(
+    BINARY,
+    `mem=${options.memMb ?? 512}M`,
+    'rootfstype=hostfs',
+    ...(plug === undefined ? [] : [`vec0:transport=raw,ifname=${plug.link},depth=128,gro=1`]),
     'rootflags=/',
     'rw',
     `init=${join(dir, 'init')}`,

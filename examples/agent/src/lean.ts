@@ -36,9 +36,10 @@ export function becomeLean(argv: readonly string[]): void {
   exec(process.execPath, [process.execPath, ...process.execArgv, ...OPTIONS, noise, script, ...argv], env);
 }
 
-/** Collects garbage once and gives memory back; some tens of milliseconds. */
+/** Collects garbage once, moves what is left together and gives memory back; some tens of milliseconds. */
 export function tidyUp(): void {
   setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as (() => void) | undefined;
-  collect?.();
+  const collect = runInNewContext('gc') as NodeJS.GCFunction | undefined;
+  // A plain collection leaves half-empty pages as they are: 68 MB of a test stayed 68, and became 53 with this one.
+  collect?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
 }

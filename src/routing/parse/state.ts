@@ -10,7 +10,6 @@ import type { Family } from '../../net/values.ts';
 import { TUNNEL_NAME } from '../compile/encapsulation.ts';
 import type { ChainItem, RouteHop, RouteItem, RoutingItem, RuleItem } from '../model.ts';
 import {
-  MAIN_TABLE,
   OVERLAY_TABLE,
   ROUTE_PROTOCOL,
   chainItem,
@@ -83,16 +82,13 @@ export interface ParsedRoutes {
 /** Default metric of a family: IPv6 routes without one get 1024 (IP6_RT_PRIO_USER). */
 const DEFAULT_METRIC = { 4: 0, 6: 1024 } as const;
 
-/** Reads `ip -j -4|-6 route show table all`: the main table and ours. */
-export function parseRoutes(text: string, family: Family): ParsedRoutes {
+/** Reads `ip -j -4|-6 route show table TABLE` of the main table or ours. */
+export function parseRoutes(text: string, family: Family, table: number): ParsedRoutes {
   const items: RouteItem[] = [];
   const foreign = new Map<string, string>();
   for (const json of jsonList(text, 'ip route')) {
     const prefix = prefixText(textOf(json['dst']) ?? '', family);
-    const named = json['table'] ?? 'main';
-    const overlay = named === `${OVERLAY_TABLE}` || named === OVERLAY_TABLE || named === 'kube-router';
-    const table = named === 'main' ? MAIN_TABLE : overlay ? OVERLAY_TABLE : undefined;
-    if (prefix === undefined || table === undefined) continue;
+    if (prefix === undefined) continue;
     const metric = numberOf(json['metric']) ?? 0;
     const protocol = textOf(json['protocol']) ?? '';
     const regular = metric === DEFAULT_METRIC[family] || metric === 0;

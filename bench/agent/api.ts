@@ -1,15 +1,15 @@
 /**
- * The API of a large cluster as a process of its own: `api.guest.ts ADDRESS PORT SERVICES PODS-PER-SERVICE`. One pod in fifty is
+ * The API of a large cluster as a process of its own: `api.ts ADDRESS PORT SERVICES PODS-PER-SERVICE`. One pod in fifty is
  * on node-1, where the agent under measurement runs.
  */
+import { NODES, nodeAddress, podRange } from './cluster.ts';
 import { createApiServer } from '../../src/testing/index.ts';
 import { buildEndpointSlice, buildNamespace, buildNode, buildPod, buildService } from '../../src/testing/builders.ts';
 
 const [host = '127.0.0.1', port = '6443', services = '5000', each = '2'] = process.argv.slice(2);
-const NODES = 50;
 const server = await createApiServer({ host, port: Number(port) });
 for (let n = 1; n <= NODES; n++) {
-  server.apply(buildNode(`node-${n}`, { addresses: [`192.168.1.${n + 10}`], podCIDRs: [`10.${128 + n}.0.0/16`] }));
+  server.apply(buildNode(`node-${n}`, { addresses: [nodeAddress(n)], podCIDRs: [podRange(n)] }));
 }
 server.apply(buildNamespace('bench'));
 let pods = 0;
