@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { createRecordingRunner } from '../testing/recording-runner.ts';
 import { parseLocalAddresses, readMarks } from './node.ts';
 
 test('addresses of this machine: not of dummies, bridges of pods or links alone; the primary ones always', () => {
@@ -23,12 +24,14 @@ test('addresses of this machine: not of dummies, bridges of pods or links alone;
 });
 
 test('marks of an earlier run, in the families that are on', async () => {
-  const stdout = `create kube-router-svc-mark hash:ip,port family inet hashsize 1024 maxelem 1048576 skbinfo
+  const saved: Readonly<Record<string, string>> = {
+    'kube-router-svc-mark': `create kube-router-svc-mark hash:ip,port family inet hashsize 1024 maxelem 1048576 skbinfo
 add kube-router-svc-mark 198.51.100.5,tcp:80 skbmark 0x2007/0x3fff
-add inet6:kube-router-svc-mark-in fd00::5,tcp:80 skbmark 0x9/0x3fff
-add theirs 198.51.100.5,tcp:80 skbmark 0x1/0x3fff
-`;
-  const runner = { run: () => Promise.resolve({ exitCode: 0, stdout, stderr: '', durationMs: 0 }) };
+`,
+    'inet6:kube-router-svc-mark-in': 'add inet6:kube-router-svc-mark-in fd00::5,tcp:80 skbmark 0x9/0x3fff\n',
+  };
+  const runner = createRecordingRunner();
+  for (const [name, text] of Object.entries(saved)) runner.when(`ipset save ${name}`, text);
   expect([...(await readMarks(runner))]).toEqual([
     ['kube-router-svc-mark/198.51.100.5,tcp:80', 0x2007],
     ['inet6:kube-router-svc-mark-in/fd00::5,tcp:80', 9],

@@ -7,6 +7,7 @@ import { canonicalAddress } from '../net/address.ts';
 import type { Family } from '../net/values.ts';
 import type { Runner } from '../kernel/types.ts';
 import type { ProxyNode } from './compile/options.ts';
+import { ipvsNames, setNameFor } from './model.ts';
 import { marksOf, parseSets } from './parse.ts';
 
 /** Interfaces whose addresses are no node's own: VIPs, bridges of pods. kube-router leaves out the same ones. */
@@ -53,8 +54,11 @@ export async function readLocalAddresses(runner: Runner, primary: ProxyNode['pri
 
 /** Marks of an earlier run, for `marks` of the compiler's options: a flow keeps its mark, and its pod, over a restart. */
 export async function readMarks(runner: Runner, families: readonly Family[] = [4, 6]): Promise<Map<string, number>> {
-  const { stdout } = await runner.run({ file: 'ipset', args: ['save'] });
-  const marks = marksOf(parseSets(stdout));
-  for (const owner of marks.keys()) if (!families.includes(owner.startsWith('inet6:') ? 6 : 4)) marks.delete(owner);
-  return marks;
+  const sets = [ipvsNames.markSet, ipvsNames.insideMarkSet].flatMap((set) =>
+    families.map((family) => setNameFor(set, family)),
+  );
+  // Not all sets at once: those of ten thousand addresses are not asked about. 1: there is none of this name yet.
+  const save = async (set: string): Promise<string> =>
+    (await runner.run({ file: 'ipset', args: ['save', set], okExitCodes: [1] })).stdout;
+  return marksOf(parseSets((await Promise.all(sets.map(save))).join('')));
 }

@@ -90,7 +90,8 @@ export async function findLeftovers(
         if (flavour === 'nft' || (await hasLegacyTable(options, family, signal))) families.push(family);
       }
       const tools = createIptablesTools({ ...options, flavour, families });
-      return observeIptables(tools, signal);
+      // Sets are shared by both flavours and stay.
+      return observeIptables({ ...tools, saveSets: () => Promise.resolve('') }, signal);
     }, undefined);
     if (found === undefined) continue;
     const chains = found.families[4].chains.size + found.families[6].chains.size;

@@ -71,13 +71,13 @@ const tables = TABLES.map((table) =>
 const texts = {
   tables,
   sets: [
-    'create KUBE-DST-ABCDEFGHIJKLMNOP hash:ip family inet hashsize 1024 maxelem 65536 timeout 0',
-    'create inet6:KUBE-SRC-ABCDEFGHIJKLMNOP hash:ip family inet6 hashsize 1024 maxelem 65536 timeout 0',
-    'create kube-router-svip hash:ip family inet hashsize 1024 maxelem 65536',
-    'create krs4-iso-ingress hash:ip family inet hashsize 1024 maxelem 65536',
-    'create kube-router-svc-mark hash:ip,port family inet hashsize 1024 maxelem 65536 skbinfo',
-    'create KUBE-CLUSTER-IP hash:ip,port family inet hashsize 1024 maxelem 65536',
-  ].join('\n'),
+    'Name: KUBE-DST-ABCDEFGHIJKLMNOP\nType: hash:ip\nRevision: 5\nHeader: family inet hashsize 1024 maxelem 65536 timeout 0\nReferences: 1',
+    'Name: inet6:KUBE-SRC-ABCDEFGHIJKLMNOP\nType: hash:ip\nHeader: family inet6 hashsize 1024 maxelem 65536 timeout 0',
+    'Name: kube-router-svip\nType: hash:ip\nHeader: family inet hashsize 1024 maxelem 65536',
+    'Name: krs4-iso-ingress\nType: hash:ip\nHeader: family inet hashsize 1024 maxelem 65536',
+    'Name: kube-router-svc-mark\nType: hash:ip,port\nHeader: family inet hashsize 1024 maxelem 65536 skbinfo',
+    'Name: KUBE-CLUSTER-IP\nType: hash:ip,port\nHeader: family inet hashsize 1024 maxelem 65536',
+  ].join('\n\n'),
   rules: [
     '0:\tfrom all lookup 255',
     '32764:\tfrom all fwmark 0x1f4a lookup 78',

@@ -35,7 +35,7 @@ export interface FamilyFindings {
 export interface FamilyTexts {
   /** `iptables-save`. */
   readonly tables: string;
-  /** `ipset save`, of all families. */
+  /** `ipset list -t`, of all families: no entries, which may be many. */
   readonly sets: string;
   /** `ip -N rule show`. */
   readonly rules: string;
@@ -207,11 +207,12 @@ function* chainsOf(save: string): Generator<{ table: string; chain: string }> {
   }
 }
 
-/** Names of a family's sets. */
-function* setsOf(save: string, family: 4 | 6): Generator<string> {
-  for (const line of save.split('\n')) {
-    const [verb, name = ''] = line.split(' ', 2);
-    if (verb === 'create' && line.includes(' family inet6') === (family === 6)) yield name;
+/** Names of a family's sets, from blocks of `Name: …`, `Header: family inet6 …`. */
+function* setsOf(list: string, family: 4 | 6): Generator<string> {
+  let name = '';
+  for (const line of list.split('\n')) {
+    if (line.startsWith('Name: ')) name = line.slice(6);
+    else if (line.startsWith('Header: ') && line.includes('family inet6') === (family === 6)) yield name;
   }
 }
 

@@ -48,7 +48,7 @@ export async function findLeftovers(
       return '';
     }
   };
-  const sets = await ask('ipset', ['save']);
+  const sets = await ask('ipset', ['list', '-t']);
   const found = new Map<Family, FamilyFindings>();
   for (const family of options.families) {
     const texts = {
