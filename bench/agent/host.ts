@@ -37,7 +37,8 @@ export async function measureHost({ netns, flags, idle }: HostOptions): Promise<
   const ready = (): boolean => {
     try {
       const url = 'http://127.0.0.1:20244/readyz';
-      return execFileSync('ip', [...inside, 'curl', '-s', '--max-time', '2', url], { encoding: 'utf8' }) === 'OK';
+      const said = execFileSync('ip', [...inside, 'curl', '-s', '--max-time', '2', url], { encoding: 'utf8' });
+      return said.trim() === 'OK';
     } catch {
       // Nobody listens yet.
       return false;

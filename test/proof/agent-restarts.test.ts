@@ -35,6 +35,8 @@ start_router() {
 stop_router() { for d in bgpd bfdd zebra; do [ -f /run/frr-t/$d.pid ] && kill $(cat /run/frr-t/$d.pid); rm -f /run/frr-t/$d.pid; done; sleep 2; }
 learned() { ip -n tor route show proto bgp | grep -c . ; }
 wait_learned() { for i in $(seq 1 150); do [ "$(learned)" -ge 3 ] && return 0; sleep 0.2; done; return 1; }
+# The client under another address: source ports come again, and IPVS still knows the connections that used them.
+renumber() { ip -n client addr add $2/24 dev c0; ip -n client addr del $1/24 dev c0; ip -n client route replace default via 198.51.100.1; }
 rules() { { in_n1 iptables-save | sed 's/\\[[0-9:]*\\]//;/^#/d'; in_n1 ipset save | sort; in_n1 ipvsadm -Sn; } | md5sum; }
 GR='--bgp-graceful-restart --peer-router-ips=192.168.1.1 --peer-router-asns=65000 --advertise-cluster-ip --advertise-loadbalancer-ip'
 PLAIN=$(echo "$GR" | sed 's/--bgp-graceful-restart//')
@@ -101,12 +103,14 @@ kill $M1 $M2 $M3
 MAIN=${rig.main}
 cp "$OUT/agent.log" "$OUT/agent-gr.log"
 # what it costs without graceful restart
+renumber 198.51.100.10 198.51.100.11
 kill $AGENT; wait $AGENT 2>/dev/null; start_agent $PLAIN; ready; wait_learned; sleep 2
 all_traffic plain-
 sleep 1
 for cost in $(seq 1 ${costRounds}); do kill -9 $AGENT; wait $AGENT 2>/dev/null; start_agent $PLAIN; ready; wait_learned; sleep 1; done
 traffic_end
 # and with BFD, which takes the session down whatever was agreed on restarts
+renumber 198.51.100.11 198.51.100.12
 kill $AGENT; wait $AGENT 2>/dev/null; stop_router; start_router bgpd-bfd.conf bfdd
 BFD='--enable-bfd --bfd-desired-min-tx-interval=300 --bfd-required-min-rx-interval=300'
 start_agent $GR $BFD; ready; wait_learned; sleep 4
