@@ -3,7 +3,7 @@
  * lack IPVS. What a start costs where system calls take what they take.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { rig } from '../../test/support/agent-rig.ts';
@@ -44,9 +44,11 @@ export async function measureHost({ netns, flags, idle }: HostOptions): Promise<
       return false;
     }
   };
+  let running: ChildProcess | undefined;
   const start = async (): Promise<readonly [agent: ChildProcess, ms: number]> => {
     const began = performance.now();
     const agent = spawn('ip', [...inside, rig.node, rig.main, 'run', ...args], { stdio: ['ignore', log, log] });
+    running = agent;
     while (!ready()) {
       if (performance.now() - began > 60_000)
         throw new Error(`not ready after a minute: ${readFileSync(join(folder, 'log'), 'utf8').slice(-2000)}`);
@@ -77,6 +79,8 @@ export async function measureHost({ netns, flags, idle }: HostOptions): Promise<
     await end(second);
     return { coldMs, warmMs, rssMb, cpu };
   } finally {
+    running?.kill('SIGKILL');
+    closeSync(log);
     rmSync(folder, { recursive: true, force: true });
   }
 }

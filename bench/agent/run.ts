@@ -2,7 +2,8 @@
  * What the agent costs on an idle node of a large cluster, and how long its start takes: cold, beside the tools' own time for the
  * same state in the same run, and warm, when the kernel holds everything already. The node is a namespace of this machine, without the
  * service proxy, and then user-mode Linux, because IPVS is needed: its system calls are slow, so that its times are an upper bound, and
- * what reading its state costs with the tools alone is printed beside them. The API server and the other nodes, each with a BGP session, are outside, in a network namespace that the guest is plugged into.
+ * what reading its state costs with the tools alone is printed beside them. The API server and the other nodes, each with a BGP
+ * session, are outside, in a network namespace that the node is plugged into.
  * `npm run bench -- agent [SERVICES] [IDLE-SECONDS]`, as root.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
