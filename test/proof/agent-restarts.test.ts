@@ -36,7 +36,7 @@ stop_router() { for d in bgpd bfdd zebra; do [ -f /run/frr-t/$d.pid ] && kill $(
 learned() { ip -n tor route show proto bgp | grep -c . ; }
 wait_learned() { for i in $(seq 1 150); do [ "$(learned)" -ge 3 ] && return 0; sleep 0.2; done; return 1; }
 # The client under another address: source ports come again, and IPVS still knows the connections that used them.
-renumber() { ip -n client addr add $2/24 dev c0; ip -n client addr del $1/24 dev c0; ip -n client route replace default via 198.51.100.1; }
+renumber() { ip -n client addr del $1/24 dev c0; ip -n client addr add $2/24 dev c0; ip -n client route replace default via 198.51.100.1; }
 rules() { { in_n1 iptables-save | sed 's/\\[[0-9:]*\\]//;/^#/d'; in_n1 ipset save | sort; in_n1 ipvsadm -Sn; } | md5sum; }
 GR='--bgp-graceful-restart --peer-router-ips=192.168.1.1 --peer-router-asns=65000 --advertise-cluster-ip --advertise-loadbalancer-ip'
 PLAIN=$(echo "$GR" | sed 's/--bgp-graceful-restart//')
