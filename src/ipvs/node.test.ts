@@ -37,4 +37,13 @@ add kube-router-svc-mark 198.51.100.5,tcp:80 skbmark 0x2007/0x3fff
     ['inet6:kube-router-svc-mark-in/fd00::5,tcp:80', 9],
   ]);
   expect((await readMarks(runner, [4])).size).toBe(1);
+  // Nobody else's sets are read, whatever marks they hold.
+  expect(runner.text().trim().split('\n')).toEqual([
+    'ipset save kube-router-svc-mark',
+    'ipset save inet6:kube-router-svc-mark',
+    'ipset save kube-router-svc-mark-in',
+    'ipset save inet6:kube-router-svc-mark-in',
+    'ipset save kube-router-svc-mark',
+    'ipset save kube-router-svc-mark-in',
+  ]);
 });

@@ -32,8 +32,6 @@ export function keepSnapshot(
       const bytes = await writeSnapshot(path, saved);
       if (bytes === undefined) log.warn({ path }, 'the snapshot would be too large; the one on disk stays');
       else log.debug({ path, bytes }, 'snapshot written');
-      // The first one made large texts, and an idle node collects them by itself only much later.
-      if (written === '') tidyUp();
       written = revisions;
       failing = false;
     } catch (error) {
@@ -47,7 +45,10 @@ export function keepSnapshot(
     if (pause-- > 0) return;
     const before = written;
     void next().then(() => {
-      if (written !== before) pause = PAUSE - 1;
+      if (written === before) return;
+      pause = PAUSE - 1;
+      // The first one made large texts, and an idle node collects them by itself only much later.
+      if (before === '') tidyUp();
     });
   }, periodMs);
   timer.unref();

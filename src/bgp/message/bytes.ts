@@ -5,6 +5,9 @@
  */
 import { formatAddress, tryParseAddress } from '../../net/index.ts';
 
+/** No octets: one for all who begin with none. */
+export const NOTHING = new Uint8Array(0);
+
 /** Two octets as an unsigned integer. */
 export function u16(bytes: Uint8Array, at: number): number {
   return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);

@@ -4,7 +4,7 @@
  * the longest message allowed. Header faults end the stream: no message after one is handed out.
  * Stands on header.ts; sessions feed it.
  */
-import { u16 } from './bytes.ts';
+import { NOTHING, u16 } from './bytes.ts';
 import { HEADER_LENGTH, MAX_MESSAGE_LENGTH } from './constants.ts';
 import { checkHeader, type HeaderFault } from './header.ts';
 
@@ -32,12 +32,10 @@ export interface Framer {
   readonly pending: number;
 }
 
-const NOTHING = new Uint8Array(0);
-
 /** Makes a {@link Framer}; `maxLength` as a number is the same as the option. */
 export function createFramer(options: FramerOptions | number = {}): Framer {
   let maxLength = (typeof options === 'number' ? options : options.maxLength) ?? MAX_MESSAGE_LENGTH;
-  let carry = NOTHING;
+  let carry: Uint8Array = NOTHING;
   let held = 0;
   let stopped = false;
   let fault: HeaderFault | undefined;

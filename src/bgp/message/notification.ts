@@ -3,6 +3,7 @@
  * A NOTIFICATION is never answered with another (RFC 4271 section 6.4), so reading one cannot fail.
  * Stands on header.ts; sessions send and explain them.
  */
+import { NOTHING } from './bytes.ts';
 import { CeaseError, HEADER_LENGTH, MessageType, NotificationCode } from './constants.ts';
 import { frame } from './header.ts';
 import type { Notification } from './types.ts';
@@ -70,10 +71,8 @@ const NAMES: Readonly<Record<number, { readonly name: string; readonly sub: Read
   [NotificationCode.sendHoldTimer]: { name: 'Send Hold Timer Expired', sub: {} },
 };
 
-const NONE = new Uint8Array(0);
-
 /** A NOTIFICATION without data unless given. */
-export function notification(code: number, subcode = 0, data: Uint8Array = NONE): Notification {
+export function notification(code: number, subcode = 0, data: Uint8Array = NOTHING): Notification {
   return { code, subcode, data };
 }
 

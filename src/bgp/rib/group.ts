@@ -75,13 +75,18 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
     queue[queueTail++] = prefix;
   };
 
-  const miss = (seat: Seat, prefix: number): void => {
+  /** What a seat misses; a turn looks at it from now on. */
+  const missedBy = (seat: Seat): Uint32Array => {
     if (seat.missed === undefined) {
       seat.missed = new Uint32Array((sent.length >>> 5) + 1);
       open.add(seat);
     }
+    return seat.missed;
+  };
+
+  const miss = (seat: Seat, prefix: number): void => {
     const word = prefix >>> 5;
-    seat.missed[word]! |= 1 << (prefix & 31);
+    missedBy(seat)[word]! |= 1 << (prefix & 31);
     if (word < seat.cursor) seat.cursor = word;
   };
 
@@ -184,9 +189,7 @@ function seededGroup(options: ExportGroupOptions, seed: Seed | undefined): Expor
 
   const fill = (seat: Seat): void => {
     fit();
-    seat.missed ??= new Uint32Array((sent.length >>> 5) + 1);
-    open.add(seat);
-    const missed = seat.missed;
+    const missed = missedBy(seat);
     for (let prefix = 0; prefix < prefixes.size; prefix++) {
       if (sent[prefix]! >= 0 && source[prefix] !== seat.member.peer) missed[prefix >>> 5]! |= 1 << (prefix & 31);
     }

@@ -2,6 +2,7 @@
  * Writes UPDATE messages: prefixes that share an attribute set go out together, as many as a message holds.
  * Stands on the attribute store and the prefix table; groups hand it chains of prefixes.
  */
+import { NOTHING } from '../message/bytes.ts';
 import { HEADER_LENGTH, MessageType } from '../message/constants.ts';
 import { writeHeader } from '../message/header.ts';
 import { writePrefix4, writePrefix6 } from '../message/prefixes.ts';
@@ -29,8 +30,6 @@ export interface Packer {
   tail: Uint8Array;
   kind: 'announce' | 'withdraw';
 }
-
-const NOTHING = new Uint8Array(0);
 
 /** A packer with a buffer of its own. */
 export function createPacker(

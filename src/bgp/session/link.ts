@@ -3,6 +3,7 @@
  * The driver owns up to two; the machine of fsm.ts decides about them, and what happens here is fed to it.
  */
 import type { Notification } from '../message/types.ts';
+import { NOTHING } from '../message/bytes.ts';
 import { CeaseError, NotificationCode } from '../message/constants.ts';
 import { createFramer } from '../message/framer.ts';
 import type { Framer } from '../message/framer.ts';
@@ -50,8 +51,6 @@ export interface LinkContext {
   /** Shortens a time by up to a quarter (RFC 4271 section 10). */
   readonly jitter: (ms: number) => number;
 }
-
-const NOTHING = new Uint8Array(0);
 
 /** Octets read at a time, and for how many milliseconds about: whoever counts the time spent can stop after each. */
 const LEAST_READ = 4 * 1024;

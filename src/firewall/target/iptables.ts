@@ -69,10 +69,9 @@ export function createIptablesTools(options: IptablesTargetOptions): IptablesToo
   };
 }
 
-/** Reads everything of ours. */
-export async function observeIptables(tools: IptablesTools, signal?: AbortSignal): Promise<ObservedIptables> {
-  const [sets, four, six] = await Promise.all([
-    tools.saveSets(signal),
+/** Reads our chains and jumps; sets count as absent. */
+export async function observeChains(tools: IptablesTools, signal?: AbortSignal): Promise<ObservedIptables> {
+  const [four, six] = await Promise.all([
     tools.families.includes(4) ? tools.save(4, signal) : '',
     tools.families.includes(6) ? tools.save(6, signal) : '',
   ]);
@@ -80,7 +79,13 @@ export async function observeIptables(tools: IptablesTools, signal?: AbortSignal
     4: tools.families.includes(4) ? parseChains(four) : emptyFamily(),
     6: tools.families.includes(6) ? parseChains(six) : emptyFamily(),
   };
-  return { sets: parseSets(sets), families, flipped: findFlipped(families) };
+  return { sets: new Map(), families, flipped: findFlipped(families) };
+}
+
+/** Reads everything of ours. */
+export async function observeIptables(tools: IptablesTools, signal?: AbortSignal): Promise<ObservedIptables> {
+  const [sets, chains] = await Promise.all([tools.saveSets(signal), observeChains(tools, signal)]);
+  return { ...chains, sets: parseSets(sets) };
 }
 
 function holdSets({ sets, flipped }: ObservedIptables, operations: readonly SetOperation[]): void {

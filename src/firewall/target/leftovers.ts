@@ -7,7 +7,7 @@ import { isSdkError } from '../../net/errors.ts';
 import type { Family } from '../../net/values.ts';
 import { planRemoval } from '../plan/iptables.ts';
 import type { ObservedIptables } from '../parse/iptables.ts';
-import { applyIptables, createIptablesTools, observeIptables } from './iptables.ts';
+import { applyIptables, createIptablesTools, observeChains, observeIptables } from './iptables.ts';
 import { cleanupNftables, hasNftables } from './nftables.ts';
 
 /** How to reach the machine. */
@@ -91,7 +91,7 @@ export async function findLeftovers(
       }
       const tools = createIptablesTools({ ...options, flavour, families });
       // Sets are shared by both flavours and stay.
-      return observeIptables({ ...tools, saveSets: () => Promise.resolve('') }, signal);
+      return observeChains(tools, signal);
     }, undefined);
     if (found === undefined) continue;
     const chains = found.families[4].chains.size + found.families[6].chains.size;
@@ -113,8 +113,7 @@ export async function removeLeftovers(
   for (const { flavour, observed } of leftovers.iptables) {
     const families = ([4, 6] as const).filter((family) => observed.families[family].chains.size > 0);
     const tools = createIptablesTools({ ...options, flavour, families });
-    const plan = { ...planRemoval(observed), destroy: [] };
-    failures.push(...(await applyIptables(plan, observed, tools, signal)).failures);
+    failures.push(...(await applyIptables(planRemoval(observed), observed, tools, signal)).failures);
   }
   if (sets && failures.length === 0) {
     const tools = createIptablesTools({ ...options, families: [] });
