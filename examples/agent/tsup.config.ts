@@ -13,6 +13,13 @@ export default defineConfig({
   dts: false,
   noExternal: [/^(?!@kubernetes\/client-node|koffi)/],
   external: ['@kubernetes/client-node', 'koffi'],
+  // The engine keeps the text for as long as the process lives, and twice as large when one character in it is not Latin. Names stay,
+  // for stack traces.
+  esbuildOptions(options) {
+    options.charset = 'ascii';
+    options.minifyWhitespace = true;
+    options.minifySyntax = true;
+  },
   // CommonJS dependencies call require for Node's own modules
   banner: {
     js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",

@@ -48,8 +48,12 @@ function prepend(text: string): AdvertisementAttributes['prepend'] | undefined {
   return asn === undefined || asn === 0 ? undefined : { count, asn };
 }
 
+/** What most Services ask for; one object for all of them. */
+const NOTHING: RequestedAttributes = { attributes: {}, nextHops: [], issues: [] };
+
 /** Reads the BGP annotations of a Service. */
 export function requestedAttributes(service: ServiceObject): RequestedAttributes {
+  if (Object.keys(service.annotations).length === 0) return NOTHING;
   const issues: Issue[] = [];
   const object = `Service ${service.namespace}/${service.name}`;
   const reader: AnnotationReader = { object, annotations: service.annotations, issues };

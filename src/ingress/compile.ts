@@ -101,8 +101,9 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
 
   const services = new Map<string, ServiceObject>();
   const slices = new Map<string, { readonly service: string; readonly slice: EndpointSliceObject }>();
-  const byService = new Map<string, Map<string, EndpointSliceObject>>();
-  const claims = new Map<string, Map<string, Claim>>();
+  const byService = new Map<string, readonly EndpointSliceObject[]>();
+  /** Who asks for an address: one Service, as a rule. */
+  const claims = new Map<string, readonly (readonly [service: string, claim: Claim])[]>();
   const addressesOf = new Map<string, readonly string[]>();
   const issues = new Map<string, readonly Issue[]>();
   const sharedIssues = new Map<string, readonly Issue[]>();
@@ -113,7 +114,7 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
   let away: string | undefined;
   const everywhere = ({ prefix }: Advertisement): boolean => {
     const held = claims.get(prefix.slice(0, prefix.lastIndexOf('/')));
-    return held !== undefined && [...held.values()].every((claim) => !claim.announce || !claim.local);
+    return held !== undefined && held.every(([, claim]) => !claim.announce || !claim.local);
   };
   let output: IngressOutput = { virtualIps: [], advertisements: [], issues: [], changed: false, everywhere };
 
@@ -134,7 +135,7 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
   const endpointsOf = (key: string): Endpoints => {
     let [any, usable, local, localReady] = [false, false, false, false];
     const own = new Set(self?.addresses.map((one) => one.address));
-    for (const slice of byService.get(key)?.values() ?? []) {
+    for (const slice of byService.get(key) ?? []) {
       for (const endpoint of slice.endpoints) {
         any = true;
         const here =
@@ -285,21 +286,21 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
     };
   };
 
+  const othersOf = (address: string, key: string) => (claims.get(address) ?? []).filter(([service]) => service !== key);
+
   const recompute = (key: string, touched: Set<string>): void => {
     const service = services.get(key);
     const found: Issue[] = [];
     const now = service === undefined ? new Map<string, Claim>() : claimsOf(key, service, found);
     for (const address of addressesOf.get(key) ?? []) {
       if (now.has(address)) continue;
-      const held = claims.get(address);
-      held?.delete(key);
-      if (held?.size === 0) claims.delete(address);
+      const left = othersOf(address, key);
+      if (left.length === 0) claims.delete(address);
+      else claims.set(address, left);
       touched.add(address);
     }
     for (const [address, claim] of now) {
-      const held = claims.get(address) ?? new Map<string, Claim>();
-      held.set(key, claim);
-      claims.set(address, held);
+      claims.set(address, [...othersOf(address, key), [key, claim]]);
       touched.add(address);
     }
     if (now.size === 0) addressesOf.delete(key);
@@ -311,17 +312,16 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
   const takeSlice = ({ key, object }: Change<EndpointSliceObject>, dirty: Set<string>): void => {
     const before = slices.get(key);
     if (before !== undefined) {
-      byService.get(before.service)?.delete(key);
-      if (byService.get(before.service)?.size === 0) byService.delete(before.service);
+      const left = (byService.get(before.service) ?? []).filter((slice) => slice !== before.slice);
+      if (left.length === 0) byService.delete(before.service);
+      else byService.set(before.service, left);
       slices.delete(key);
       dirty.add(before.service);
     }
     if (object === undefined || object.service === '') return;
     const service = `${object.namespace}/${object.service}`;
     slices.set(key, { service, slice: object });
-    const all = byService.get(service) ?? new Map<string, EndpointSliceObject>();
-    all.set(key, object);
-    byService.set(service, all);
+    byService.set(service, [...(byService.get(service) ?? []), object]);
     dirty.add(service);
   };
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { IpvsItem, IpvsState, VirtualServerItem } from './model.ts';
 import { parseServers } from './parse.ts';
-import { applyStep, drainKey, emptyObserved, plan } from './plan.ts';
+import { applyStep, drainKey, emptyObserved, plan, shareItems } from './plan.ts';
 import type { IpvsObserved } from './plan.ts';
 import { ipvsadmLines, render } from './render.ts';
 
@@ -216,4 +216,29 @@ sysctl -qw net/ipv4/vs/expire_nodest_conn=1
       { numRuns: 300 },
     );
   });
+});
+
+test('after a reading, what agrees is one object for both maps, and what differs stays as it was read', () => {
+  const addr = (key: string, source: string, kernelRoute?: true): IpvsItem => ({
+    type: 'addr',
+    key: `addr/${key}`,
+    family: 4,
+    address: key,
+    source,
+    ...(kernelRoute === undefined ? {} : { kernelRoute }),
+  });
+  const desired = state([vs(['10.1.0.1', '10.1.0.2']), addr('10.96.0.1', '10.0.0.1'), addr('10.96.0.2', '10.0.0.1')]);
+  const observed = emptyObserved();
+  const read = [vs(['10.1.0.1', '10.1.0.2']), addr('10.96.0.1', '10.0.0.1'), addr('10.96.0.2', '10.0.0.1', true)];
+  for (const item of read) observed.items.set(item.key, item);
+  const before = plan(desired, observed);
+  shareItems(desired, observed);
+  expect(observed.items.get(KEY)).toBe(desired.items.get(KEY));
+  expect(observed.items.get('addr/10.96.0.1')).toBe(desired.items.get('addr/10.96.0.1'));
+  expect(observed.items.get('addr/10.96.0.2')).toBe(read[2]);
+  expect(plan(desired, observed)).toEqual(before);
+
+  observed.items.set(KEY, vs(['10.1.0.2', '10.1.0.1']));
+  shareItems(desired, observed);
+  expect(observed.items.get(KEY)).not.toBe(desired.items.get(KEY));
 });

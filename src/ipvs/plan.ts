@@ -5,6 +5,7 @@
  */
 import type { PlanOptions } from '../kernel/types.ts';
 import { compareServers } from './compile/endpoints.ts';
+import { sameItem } from './compile/items.ts';
 import { ipvsNames, markKey, serverKey } from './model.ts';
 import type { IpvsItem, IpvsState, RealServer, VirtualServerItem } from './model.ts';
 import type { Protocol } from '../net/values.ts';
@@ -209,6 +210,15 @@ export function plan(desired: IpvsState, observed: IpvsObserved, options: PlanOp
     if (!desired.items.has(key)) planKey(key, desired, observed, options.prune, steps);
   }
   return { steps };
+}
+
+/** After a reading: one object for both maps wherever they agree, as {@link applyStep} leaves it. */
+export function shareItems(desired: IpvsState, observed: IpvsObserved): void {
+  for (const [key, want] of desired.items) {
+    const have = observed.items.get(key);
+    if (have !== undefined && have !== want && sameBut(want, have) && sameItem(want, have))
+      observed.items.set(key, want);
+  }
 }
 
 /** An empty kernel, for plans without privileges. */

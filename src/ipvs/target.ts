@@ -9,11 +9,12 @@ import type { Clock } from '../kernel/clock.ts';
 import { systemClock } from '../kernel/clock.ts';
 import type { Applied, ApplyFailure, PlanOptions, Target } from '../kernel/types.ts';
 import { createDrain } from './drain.ts';
+import { sameItem } from './compile/items.ts';
 import type { IpvsItem, IpvsState } from './model.ts';
 import { observeIpvs, readServers } from './observe.ts';
 import type { ObserveOptions } from './observe.ts';
 import { separate } from './parse.ts';
-import { applyStep, plan } from './plan.ts';
+import { applyStep, plan, shareItems } from './plan.ts';
 import type { IpvsObserved, IpvsPlan, Step } from './plan.ts';
 import { renderCommands } from './render.ts';
 import type { IpvsCommand, RenderOptions } from './render.ts';
@@ -44,6 +45,8 @@ export function createIpvsTarget(options: IpvsTargetOptions): IpvsTarget {
   let observed: IpvsObserved | undefined;
   let desired: IpvsState | undefined;
   let prune = true;
+  /** The kernel was read since the last plan. */
+  let unshared = false;
   /** Virtual servers of which a drain removed a real server since the last plan was made: that part of it is out of date. */
   let outdated = new Set<string>();
   let tail: Promise<unknown> = Promise.resolve();
@@ -86,7 +89,7 @@ export function createIpvsTarget(options: IpvsTargetOptions): IpvsTarget {
       const expected = state.items.get(key);
       const found = now.get(key);
       if (found === undefined) state.items.delete(key);
-      else state.items.set(key, found);
+      else if (expected === undefined || !sameItem(expected, found)) state.items.set(key, found);
       if (describe(expected) === describe(found)) continue;
       const message = `ipvsadm -R left ${key} as ${describe(found)} instead of ${describe(expected)}`;
       failures.push({ item: key, error: new SdkError(message, { code: 'COMMAND_FAILED', retryable: true }) });
@@ -146,6 +149,7 @@ export function createIpvsTarget(options: IpvsTargetOptions): IpvsTarget {
       alone(async () => {
         const next = await observeIpvs(options, signal);
         observed = next;
+        unshared = true;
         await drain.adopt(next);
         return next;
       }),
@@ -153,6 +157,8 @@ export function createIpvsTarget(options: IpvsTargetOptions): IpvsTarget {
       desired = state;
       ({ prune } = planOptions);
       outdated = new Set();
+      if (unshared) shareItems(state, known);
+      unshared = false;
       return plan(state, known, planOptions);
     },
     size: (steps) => steps.steps.length,

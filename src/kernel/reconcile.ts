@@ -83,7 +83,7 @@ export function reconcile<State, Observed, Plan>(
   const events = new Subject<PassEvent>();
   const abort = new AbortController();
 
-  let latest: Desired<State> | undefined;
+  let latest: Omit<Desired<State>, 'dirty'> | undefined;
   /** Keys that changed since the last plan; `undefined`: anything may have. */
   let dirty: Set<string> | undefined;
   /** The state that the kernel is known to hold; absent: to be read. */
@@ -152,7 +152,7 @@ export function reconcile<State, Observed, Plan>(
   }
 
   /** One pass; at most one runs. Every outcome is an event, nothing is thrown. */
-  async function pass(wanted: Desired<State>): Promise<void> {
+  async function pass(wanted: Omit<Desired<State>, 'dirty'>): Promise<void> {
     const began = clock.now();
     const { reason, retry } = take();
     const served = waiters;
@@ -225,7 +225,9 @@ export function reconcile<State, Observed, Plan>(
     if (closed) return;
     if (latest === undefined || next.dirty === undefined) dirty = undefined;
     else if (dirty !== undefined) for (const key of next.dirty) dirty.add(key);
-    latest = next;
+    // Its keys are in `dirty` now; those of a first picture are as many as the state has.
+    const { state, synced, staleSince } = next;
+    latest = { state, synced, ...(staleSince === undefined ? {} : { staleSince }) };
     const now = clock.now();
     burstAt ??= now;
     unservedAt ??= now;

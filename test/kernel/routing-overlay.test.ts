@@ -1,11 +1,17 @@
 /**
  * The part of the overlay matrix that needs tunnel modules, by packets: ipip and its IPv6 twin in user-mode Linux; FoU with GUE and
  * WireGuard in QEMU with Debian's stock kernel. No encapsulation, host-gateway and VXLAN run on the machine's own (test/netns).
- * T15 is in each row: the server sees the address of the pod or node that asked. T16 is printed: what iperf3 carries, as ratios.
+ * What iperf3 carries is printed, as ratios within each kernel.
  */
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { OverlayRow } from '../support/overlay-matrix.ts';
-import { expectOverlay, overlayRatios, readOverlay } from '../support/overlay-matrix.ts';
+import type { OverlayBench, OverlayRow } from '../support/overlay-matrix.ts';
+import {
+  expectOverlay,
+  expectPlainRoutingCheapest,
+  expectSourceKept,
+  printRatios,
+  readOverlay,
+} from '../support/overlay-matrix.ts';
 import { runInQemu } from '../support/qemu.ts';
 import { runInUml } from '../support/uml.ts';
 
@@ -18,6 +24,7 @@ describe.each<[string, typeof runInUml, readonly string[]]>([
   ['wireguard', runInQemu, ['wireguard', 'veth']],
 ])('%s', (name, boot, modules) => {
   let rows: readonly OverlayRow[] = [];
+  let benches: readonly OverlayBench[] = [];
   let other: readonly unknown[] = [];
 
   beforeAll(async () => {
@@ -29,15 +36,23 @@ describe.each<[string, typeof runInUml, readonly string[]]>([
       node: { file, args: [`none:4,${name},${name}-full`, '3'] },
     });
     const found = readOverlay(result.stdout);
-    ({ rows, other } = found);
+    ({ rows, benches, other } = found);
     const seconds = Math.round(result.durationMs / 1000);
-    console.log(`kernel ${found.kernel}: ${rows.length} ways in ${seconds} s\n${overlayRatios(found.benches)}`);
+    console.log(`kernel ${found.kernel}: ${rows.length} ways in ${seconds} s\n${printRatios(benches)}`);
   }, 900_000);
 
   describe.each([name, `${name}-full`])('%s', (one) => {
     test.each(['4', '6', '4+6'])('families %s: ping, TCP, full MTU, over MTU, source address', (families) => {
       expectOverlay(rows, one, families);
     });
+  });
+
+  test('T15: the server sees the address of the pod or node that asked, in all pairs', () => {
+    expectSourceKept(rows);
+  });
+
+  test('T16: what each way carries, and no tunnel more or cheaper than plain routing', () => {
+    expectPlainRoutingCheapest(benches, ['none', name, `${name}-full`]);
   });
 
   test('every plan was applied and read back without a difference, and every cleanup left nothing', () => {

@@ -78,14 +78,55 @@ export function expectOverlay(rows: readonly OverlayRow[], name: string, familie
   }
 }
 
-/** T16 as ratios within one run: throughput and processor time per bit against the way without encapsulation. */
-export function overlayRatios(benches: readonly OverlayBench[]): string {
+/** T15: the server sees the address of the pod or node that asked, in all pairs. */
+export function expectSourceKept(rows: readonly OverlayRow[]): void {
+  expect(rows).not.toEqual([]);
+  for (const { source, nodeToPod, podToNode, ...way } of rows) {
+    expect({ ...way, source, nodeToPod, podToNode }).toEqual({
+      ...way,
+      source: 'kept',
+      nodeToPod: 'kept',
+      podToNode: 'kept',
+    });
+  }
+}
+
+/** One way against the way without encapsulation in the same run: throughput, and processor time per bit. */
+interface OverlayRatio {
+  readonly bench: string;
+  readonly mbps: number;
+  readonly throughput: number;
+  readonly perBit: number;
+}
+
+function overlayRatios(benches: readonly OverlayBench[]): readonly OverlayRatio[] {
   const base = benches.find(({ bench }) => bench === 'none');
   if (base === undefined) throw new Error('nothing to compare with: the case "none" was not measured');
-  return benches
-    .map(({ bench, mbps, cpu }) => {
-      const perBit = cpu / mbps / (base.cpu / base.mbps);
-      return `${bench.padEnd(15)} ${String(mbps).padStart(6)} Mbit/s ${(mbps / base.mbps).toFixed(2)} of none, processor per bit ${perBit.toFixed(2)}`;
-    })
+  return benches.map(({ bench, mbps, cpu }) => ({
+    bench,
+    mbps,
+    throughput: mbps / base.mbps,
+    perBit: cpu / mbps / (base.cpu / base.mbps),
+  }));
+}
+
+/** The ratios as a table. */
+export function printRatios(benches: readonly OverlayBench[]): string {
+  return overlayRatios(benches)
+    .map(
+      ({ bench, mbps, throughput, perBit }) =>
+        `${bench.padEnd(15)} ${String(mbps).padStart(6)} Mbit/s ${throughput.toFixed(2)} of none, processor per bit ${perBit.toFixed(2)}`,
+    )
     .join('\n');
+}
+
+/** T16: each of `names` was measured, and no tunnel carries more, or a bit for less, than plain routing does. */
+export function expectPlainRoutingCheapest(benches: readonly OverlayBench[], names: readonly string[]): void {
+  expect(benches.map(({ bench }) => bench)).toEqual(names);
+  for (const { bench, mbps, throughput, perBit } of overlayRatios(benches)) {
+    expect(mbps, bench).toBeGreaterThan(0);
+    if (['none', 'host-gw'].includes(bench)) continue;
+    expect(throughput, bench).toBeLessThan(1);
+    expect(perBit, bench).toBeGreaterThan(1);
+  }
 }

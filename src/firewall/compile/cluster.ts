@@ -181,7 +181,8 @@ export function createCluster(node: string): Cluster {
         };
         addresses.set(address, state);
       }
-      if (present) state.claims.push(pod);
+      // A list that grew by push has room for 16 more, and nearly every address has one pod.
+      if (present) state.claims = [...state.claims, pod];
       else state.claims = state.claims.filter((other) => other !== pod);
       touched.add(state);
     }

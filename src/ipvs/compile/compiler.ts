@@ -59,8 +59,14 @@ const NOTHING: ReadonlySet<string> = new Set();
 
 interface ServiceRecord {
   object: ServiceObject | undefined;
-  readonly slices: Map<string, EndpointSliceObject>;
+  /** Few, and of one namespace: told apart by name. */
+  slices: readonly EndpointSliceObject[];
   fragment: Fragment;
+}
+
+/** Whether it is the slice of a key, among those of its namespace. */
+function isNamed(slice: EndpointSliceObject, key: string): boolean {
+  return key.endsWith(`/${slice.name}`);
 }
 
 function keysOf(fragment: Fragment): ReadonlySet<string> {
@@ -130,7 +136,7 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
   const record = (key: string): ServiceRecord => {
     let found = records.get(key);
     if (found === undefined) {
-      found = { object: undefined, slices: new Map(), fragment: EMPTY_FRAGMENT };
+      found = { object: undefined, slices: [], fragment: EMPTY_FRAGMENT };
       records.set(key, found);
     }
     return found;
@@ -157,7 +163,7 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
     const found = records.get(key);
     if (found === undefined) return;
     const { object, slices, fragment: before } = found;
-    const fragment = object === undefined ? EMPTY_FRAGMENT : compileService(object, [...slices.values()], context);
+    const fragment = object === undefined ? EMPTY_FRAGMENT : compileService(object, slices, context);
     found.fragment = fragment;
     const previous = keysOf(before);
     for (const item of fragment.items) {
@@ -176,7 +182,7 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
     }
     if (fragment.health !== undefined) health.set(key, fragment.health);
     else if (before.health !== undefined) health.delete(key);
-    if (object === undefined && slices.size === 0) records.delete(key);
+    if (object === undefined && slices.length === 0) records.delete(key);
   };
 
   const setBase = (): void => {
@@ -192,14 +198,19 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
     const owner =
       object === undefined || object.service === '' ? undefined : `${key.slice(0, key.indexOf('/'))}/${object.service}`;
     if (old !== undefined && old !== owner) {
-      record(old).slices.delete(key);
+      const left = record(old);
+      left.slices = left.slices.filter((slice) => !isNamed(slice, key));
       pending.add(old);
       sliceOwner.delete(key);
       pods.link(key, [], old);
     }
     if (owner === undefined || object === undefined) return;
     if (old !== owner) sliceOwner.set(key, owner);
-    record(owner).slices.set(key, object);
+    const found = record(owner);
+    const known = found.slices.some((slice) => isNamed(slice, key));
+    found.slices = known
+      ? found.slices.map((slice) => (isNamed(slice, key) ? object : slice))
+      : [...found.slices, object];
     pending.add(owner);
     pods.link(key, object.endpoints, owner);
   };
