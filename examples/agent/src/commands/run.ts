@@ -3,7 +3,20 @@
  */
 import { reconcile, type Reconciler } from 'kube-router-sdk/kernel';
 import type { Server } from 'node:http';
-import { debounceTime, filter, firstValueFrom, map, merge, NEVER, race, take, timer, type Observable } from 'rxjs';
+import {
+  debounceTime,
+  filter,
+  firstValueFrom,
+  interval,
+  map,
+  merge,
+  NEVER,
+  race,
+  take,
+  takeUntil,
+  timer,
+  type Observable,
+} from 'rxjs';
 import { page } from '../admin/page.ts';
 import { openAdminPort, openAdminSocket, type AdminOptions } from '../admin/server.ts';
 import { createViews } from '../admin/views.ts';
@@ -25,10 +38,10 @@ import { assemble, type Assembly } from '../wire.ts';
 import type { Reloadable } from '../config/reload.ts';
 import { followConfig } from './reload.ts';
 
-/** Blocks that must work before traffic is attracted, and how long they are waited for. */
+/** Blocks that must work before traffic is attracted, and how long they are waited for when none of them is at work. */
 const CARRIERS: ReadonlySet<string> = new Set(['routing', 'ipvs', 'firewall']);
 const CARRY_MS = 30_000;
-/** How long the start of one block is waited for before the next begins. */
+/** How long the first pass of a block is waited for, before the next begins or sessions open. */
 const FIRST_PASS_MS = 120_000;
 /** How long after the last pass the garbage of the start is collected. */
 const TIDY_MS = 3_000;
@@ -122,7 +135,7 @@ async function live(
         )
         .subscribe(tidyUp);
       void ended.then(() => tidy.unsubscribe());
-      void carrying(state).then(() => {
+      void carrying(state, running, ended).then(() => {
         if (!signal.aborted) made.start();
       });
       unfollow = followConfig(config, {
@@ -163,15 +176,17 @@ async function live(
 /** Who is listened to comes before who listens. */
 const RELOAD_ORDER: readonly Reloadable[] = ['log', 'ingress', 'bgp', 'routing', 'ipvs', 'firewall', 'loadbalancer'];
 
-/** Resolves when this node can carry what it announces, or has tried for long enough: sessions open then. */
-function carrying(state: AgentState): Promise<void> {
-  return new Promise((resolve) => {
-    const late = setTimeout(resolve, CARRY_MS);
-    late.unref();
-    state.passes$.subscribe(() => {
-      if (state.blocks().every(({ name, ready }) => ready || !CARRIERS.has(name))) resolve();
-    });
-  });
+/** Resolves when this node can carry what it announces, or has tried for long enough: sessions open then. Or at the end. */
+function carrying(state: AgentState, running: ReadonlyMap<string, number>, ended: Promise<void>): Promise<unknown> {
+  const began = Date.now();
+  const late = interval(1_000).pipe(
+    map(() => Date.now() - began),
+    filter((ms) => ms >= FIRST_PASS_MS || (ms >= CARRY_MS && ![...running.keys()].some((name) => CARRIERS.has(name)))),
+  );
+  const ready = state.passes$.pipe(
+    filter(() => state.blocks().every((block) => block.ready || !CARRIERS.has(block.name))),
+  );
+  return firstValueFrom(merge<[unknown, unknown]>(late, ready).pipe(takeUntil(ended)), { defaultValue: undefined });
 }
 
 /** The same target; `running` knows since when it has been at work, which is how liveness sees a pass that never ends. */
