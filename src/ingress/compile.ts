@@ -4,6 +4,7 @@
  * Service or slice recomputes that Service and its addresses only.
  * Pure: speaks to no router; what it says is a plain list that any speaker takes.
  */
+import { withItem } from '../net/lists.ts';
 import { createLpmTrie } from '../net/lpm.ts';
 import { parsePrefix } from '../net/prefix.ts';
 import { compareAddresses, parseAddress, textFamily, tryParseAddress } from '../net/address.ts';
@@ -300,7 +301,7 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
       touched.add(address);
     }
     for (const [address, claim] of now) {
-      claims.set(address, [...othersOf(address, key), [key, claim]]);
+      claims.set(address, withItem(othersOf(address, key), [key, claim] as const));
       touched.add(address);
     }
     if (now.size === 0) addressesOf.delete(key);
@@ -321,7 +322,7 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
     if (object === undefined || object.service === '') return;
     const service = `${object.namespace}/${object.service}`;
     slices.set(key, { service, slice: object });
-    byService.set(service, [...(byService.get(service) ?? []), object]);
+    byService.set(service, withItem(byService.get(service) ?? [], object));
     dirty.add(service);
   };
 

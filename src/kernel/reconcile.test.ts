@@ -311,6 +311,18 @@ describe('drift', () => {
     expect(kernel()).toBe('');
   });
 
+  it('said again and again does not put the resync off', async () => {
+    const drift$ = new Subject<void>();
+    begin({ drift$, resyncMs: 60_000 });
+    desired$.next(want('a=1'));
+    await clock.advance(50);
+    for (let second = 0; second < 140; second += 20) {
+      drift$.next();
+      await clock.advance(20_000);
+    }
+    expect(events.filter(({ reason }) => reason === 'resync')).toHaveLength(2);
+  });
+
   it('is repaired after the source has said its last state and completed, at once and by the resync', async () => {
     const drift$ = new Subject<void>();
     begin({ drift$, resyncMs: 60_000 });

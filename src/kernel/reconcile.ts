@@ -147,7 +147,8 @@ export function reconcile<State, Observed, Plan>(
 
   async function observe(): Promise<{ readonly observed: Observed }> {
     const observed = await target.observe(abort.signal);
-    if (resyncMs > 0) due.resync = clock.now() + resyncMs * (0.9 + 0.2 * random());
+    // A reading for another reason does not put the resync off: it may have been of a part only.
+    if (resyncMs > 0 && due.resync === Infinity) due.resync = clock.now() + resyncMs * (0.9 + 0.2 * random());
     return { observed };
   }
 

@@ -5,6 +5,7 @@
  */
 import type { Issue } from '../net/values.ts';
 import { formatAddress, tryParseAddress, unmapAddress } from '../net/address.ts';
+import { withItem } from '../net/lists.ts';
 import { formatPrefix, tryParsePrefix } from '../net/prefix.ts';
 import { EMPTY_LIST, EMPTY_MAP, internMap } from './intern.ts';
 import type { StringMap } from './types.ts';
@@ -175,8 +176,7 @@ export function addressesAt(report: Report, parent: Json, key: string, path: str
   let found: readonly string[] = EMPTY_LIST;
   for (let index = 0; index < list.length; index++) {
     const address = addressOf(report, list[index], `${path}[${index}]`);
-    // Not by push, which makes room for 16 more: thousands of Services keep a list of one.
-    if (address !== undefined && !found.includes(address)) found = [...found, address];
+    if (address !== undefined && !found.includes(address)) found = withItem(found, address);
   }
   return found;
 }

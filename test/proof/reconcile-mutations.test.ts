@@ -20,7 +20,7 @@ const mutants: readonly (readonly [promise: string, right: string, wrong: string
   ['bursts: settles', 'due.change = Math.min(burstAt + maxSettleMs, now + settleMs);', 'due.change = now;'],
   ['bursts: an endless one is served', 'Math.min(burstAt + maxSettleMs, now + settleMs)', 'now + settleMs'],
   ['bursts: changed keys add up', 'for (const key of next.dirty) dirty.add(key);', 'dirty = new Set(next.dirty);'],
-  ['newest wins', '    latest = next;', '    latest ??= next;'],
+  ['newest wins', '    latest = {', '    latest ??= {'],
   ['single flight', 'closed || running !== undefined || latest', 'closed || latest'],
   [
     'half-failed: tried again',
@@ -41,7 +41,8 @@ const mutants: readonly (readonly [promise: string, right: string, wrong: string
   ],
   ['drift: read at once when told', "ripe.includes('drift') || ", ''],
   ['drift: found by the resync', " || ripe.includes('resync')", ''],
-  ['drift: the resync comes', 'if (resyncMs > 0) due.resync =', 'if (resyncMs < 0) due.resync ='],
+  ['drift: the resync comes', 'if (resyncMs > 0 &&', 'if (resyncMs < 0 &&'],
+  ['drift: nothing puts the resync off', ' && due.resync === Infinity', ''],
   ['abort: the pass under way hears it', '    abort.abort();\n', ''],
   ['abort: close waits for the pass under way', '      await running;\n', ''],
   ['abort: no timer is left', '      cancelTimer?.();\n      await running;', '      await running;'],

@@ -120,13 +120,11 @@ export function printRatios(benches: readonly OverlayBench[]): string {
     .join('\n');
 }
 
-/** T16: each of `names` was measured, and no tunnel carries more, or a bit for less, than plain routing does. */
-export function expectPlainRoutingCheapest(benches: readonly OverlayBench[], names: readonly string[]): void {
+/** T16: each of `names` was measured, and no tunnel carries more than plain routing does. */
+export function expectPlainRoutingFastest(benches: readonly OverlayBench[], names: readonly string[]): void {
   expect(benches.map(({ bench }) => bench)).toEqual(names);
-  for (const { bench, mbps, throughput, perBit } of overlayRatios(benches)) {
+  for (const { bench, mbps, throughput } of overlayRatios(benches)) {
     expect(mbps, bench).toBeGreaterThan(0);
-    if (['none', 'host-gw'].includes(bench)) continue;
-    expect(throughput, bench).toBeLessThan(1);
-    expect(perBit, bench).toBeGreaterThan(1);
+    if (!['none', 'host-gw'].includes(bench)) expect(throughput, bench).toBeLessThan(1);
   }
 }

@@ -4,6 +4,7 @@
  * name owns it, and only its labels count. Pods without an address, finished pods and host-network pods are no pods here.
  */
 import { familyOf } from '../../net/address.ts';
+import { withItem } from '../../net/lists.ts';
 import type { Family } from '../../net/values.ts';
 import type {
   ClusterNetworkPolicyObject,
@@ -48,7 +49,7 @@ export interface PodState {
 export interface AddressState {
   readonly address: string;
   readonly family: Family;
-  claims: PodState[];
+  claims: readonly PodState[];
   owner: PodState | undefined;
   /** Sets and the member text of this address in each. */
   memberships: { readonly set: LiveSet; readonly member: string }[];
@@ -181,8 +182,7 @@ export function createCluster(node: string): Cluster {
         };
         addresses.set(address, state);
       }
-      // A list that grew by push has room for 16 more, and nearly every address has one pod.
-      if (present) state.claims = [...state.claims, pod];
+      if (present) state.claims = withItem(state.claims, pod);
       else state.claims = state.claims.filter((other) => other !== pod);
       touched.add(state);
     }

@@ -4,6 +4,7 @@
  * Pure bookkeeping.
  */
 import { textFamily } from '../../net/address.ts';
+import { withItem } from '../../net/lists.ts';
 import type { Issue } from '../../net/values.ts';
 import type { EndpointSliceObject, PodObject, ServiceObject } from '../../objects/types.ts';
 import { ipvsNames, serverKey } from '../model.ts';
@@ -210,7 +211,7 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
     const known = found.slices.some((slice) => isNamed(slice, key));
     found.slices = known
       ? found.slices.map((slice) => (isNamed(slice, key) ? object : slice))
-      : [...found.slices, object];
+      : withItem(found.slices, object);
     pending.add(owner);
     pods.link(key, object.endpoints, owner);
   };

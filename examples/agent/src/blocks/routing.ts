@@ -13,7 +13,7 @@ import {
   type RoutingState,
   type Underlay,
 } from 'kube-router-sdk/routing';
-import { BehaviorSubject, filter, Subject, tap, type Observable } from 'rxjs';
+import { BehaviorSubject, filter, interval, merge, Subject, tap, type Observable } from 'rxjs';
 import { createFeed } from '../feed.ts';
 import { part, type Part } from '../part.ts';
 import { objectInput } from '../sources.ts';
@@ -106,11 +106,13 @@ export function wireRouting(
       : {}),
     ...routingPrograms(context.flavour),
   });
-  const drift$ = watchRouting({ runner, target }).pipe(
+  const noticed$ = watchRouting({ runner, target }).pipe(
     tap((drift) => {
       if (drift.underlay) void refreshUnderlay();
     }),
   );
+  // Between two readings of everything, the routes alone.
+  const due$ = interval(flags['injected-routes-sync-period']).pipe(tap(() => target.suspect(['routes'])));
   return {
     refreshUnderlay,
     podNetwork$: podNetwork.pipe(filter((value) => value !== undefined)),
@@ -125,8 +127,8 @@ export function wireRouting(
             .filter((line) => line !== ''),
         ),
       issues: () => issues,
-      ...(context.mode === 'run' ? { drift$ } : {}),
-      resyncMs: Math.min(flags['routes-sync-period'], flags['injected-routes-sync-period']),
+      ...(context.mode === 'run' ? { drift$: merge(noticed$, due$) } : {}),
+      resyncMs: flags['routes-sync-period'],
     }),
   };
 }
