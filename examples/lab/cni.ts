@@ -6,6 +6,7 @@ import { readdirSync } from 'node:fs';
 import type { Finished } from './shell.ts';
 import { must, ownShell } from './shell.ts';
 import type { Place } from './places.ts';
+import { bare } from './topology.ts';
 
 const pluginFolder = '/usr/lib/cni';
 /** Where the node's CNI configuration is; the agent is told by its environment. */
@@ -13,7 +14,7 @@ export const cniConfiguration = '/etc/cni/net.d/10-kuberouter.conflist';
 
 interface PluginConfig {
   readonly type: string;
-  readonly ipam?: { readonly ranges?: readonly unknown[] };
+  readonly ipam?: { readonly ranges?: readonly (readonly { readonly subnet: string }[])[] };
 }
 interface ConfigList {
   readonly cniVersion: string;
@@ -51,13 +52,48 @@ async function readConfiguration(node: Place): Promise<ConfigList | undefined> {
   return code === 0 ? (JSON.parse(stdout) as ConfigList) : undefined;
 }
 
-/** Makes namespace `netns`, plugs it in and returns the addresses that the plugins gave it. */
-export async function cniAdd(node: Place, netns: string): Promise<string[]> {
+async function createNamespace(netns: string): Promise<void> {
   await ownShell().sh(
     // addresses are usable at once: nobody else can have them
     `ip netns add ${netns}
     nsenter --net=/run/netns/${netns} sh -c 'echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad; exec ip link set lo up'`,
   );
+}
+
+/**
+ * Plugs a pod in as CNIs without a bridge do: a cable of its own, and a route to its addresses; `host` is its number in each of the
+ * node's pod ranges, above those that host-local has given away. Bridged pods take it for a neighbour and do not find it.
+ */
+export async function routedAdd(node: Place, netns: string, host: number): Promise<string[]> {
+  await createNamespace(netns);
+  const ranges = (await readConfiguration(node))?.plugins[0]?.ipam?.ranges ?? [];
+  const addresses = ranges.flat().map(({ subnet }) => {
+    const base = bare(subnet);
+    return base.includes(':') ? `${base}${host.toString(16)}` : base.replace(/\d+$/, `${host}`);
+  });
+  const link = `routed${host}`;
+  await node.ip([
+    `link add ${link} type veth peer name eth0 netns ${netns}`,
+    `link set ${link} up`,
+    `addr add 169.254.1.1/32 dev ${link}`,
+    `addr add fe80::1/64 dev ${link} nodad`,
+    ...addresses.map((address) => `route add ${address} dev ${link}`),
+  ]);
+  const inside = [
+    'link set eth0 up',
+    ...addresses.map((address) => `addr add ${address}/${address.includes(':') ? 128 : 32} dev eth0`),
+    'route add 169.254.1.1 dev eth0 scope link',
+    'route add default via 169.254.1.1',
+    'route add default via fe80::1 dev eth0',
+  ];
+  const { code, stderr } = await ownShell().run('ip', ['-n', netns, '-batch', '-'], `${inside.join('\n')}\n`);
+  if (code !== 0) throw new Error(`${netns} cannot be plugged in: ${stderr.trim()}`);
+  return addresses;
+}
+
+/** Makes namespace `netns`, plugs it in and returns the addresses that the plugins gave it. */
+export async function cniAdd(node: Place, netns: string): Promise<string[]> {
+  await createNamespace(netns);
   const list = await readConfiguration(node);
   if (list === undefined) throw new Error(`${node.name} has no ${cniConfiguration}`);
   let result: { ips?: { address: string }[] } | undefined;

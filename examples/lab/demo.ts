@@ -48,7 +48,7 @@ const chapters: readonly (readonly [title: string, prove: () => Promise<void>])[
   ['Pod to pod', () => podClaims(lab, report)],
   ['Services', () => serviceClaims(lab, report)],
   ['kubectl', () => kubectlClaims(lab, report)],
-  ['Network policy', () => policyClaims(lab, report)],
+  ['Network policy on every path (T13)', () => policyClaims(lab, report)],
   ['Changes', () => changeClaims(lab, report)],
   ['Cleanup', () => cleanupClaims(lab, report, before)],
 ];

@@ -7,11 +7,14 @@ import type { PodObject } from 'kube-router-sdk/informers';
 import { fileURLToPath } from 'node:url';
 import type { Api } from './api.ts';
 import type { Fabric } from './cables.ts';
-import { cniAdd, cniDelete, cniReady } from './cni.ts';
+import { cniAdd, cniDelete, cniReady, routedAdd } from './cni.ts';
 import { must, until } from './shell.ts';
 import { bare, nodes } from './topology.ts';
 
 const echo = fileURLToPath(new URL('echo.pl', import.meta.url));
+
+/** Label of a pod that is plugged in without a bridge: its number in the node's pod ranges. */
+export const routedLabel = 'routed';
 
 /** The port on which a pod answers that declares none. */
 export const defaultPort = 8080;
@@ -62,7 +65,8 @@ export function createKubelet(fabric: Fabric, api: Api, failed: (what: string) =
       throw new Error(`${pod.nodeName}: the agent wrote no pod ranges into the CNI configuration within 120 s`);
     }
     const netns = `${pod.namespace}-${pod.name}`;
-    const ips = await cniAdd(node, netns);
+    const host = pod.labels[routedLabel];
+    const ips = host === undefined ? await cniAdd(node, netns) : await routedAdd(node, netns, Number(host));
     const machine = nodes.find(({ name }) => name === pod.nodeName);
     const hostIPs = (machine?.addresses ?? []).map((address) => ({ ip: bare(address) }));
     const report = (phase: string, ready: boolean): Promise<void> => {
