@@ -3,8 +3,15 @@
  * cleaning up, and living beside other programs. Expected outcomes are written by hand from the API's text.
  */
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { cleanupFirewall, compile, createFirewallTarget, watchDenials } from '../../src/firewall/index.ts';
+import {
+  cleanupFirewall,
+  compile,
+  createFirewallTarget,
+  createPolicyCompiler,
+  watchDenials,
+} from '../../src/firewall/index.ts';
 import { createRunner } from '../../src/kernel/index.ts';
+import type { Runner } from '../../src/kernel/index.ts';
 import type { Denial, FirewallTargetOptions } from '../../src/firewall/index.ts';
 import type { ClusterNetworkPolicyObject, NetworkPolicyObject, PodObject } from '../../src/objects/index.ts';
 import { createLab } from '../support/firewall/lab.ts';
@@ -156,6 +163,48 @@ describe.each(Object.keys(BACKENDS) as Backend[])('%s', (backend) => {
     ]);
     await expectOutcomes('out>a:80 passed', 'out>a:81/6 passed');
     expect(await lab.probe('out', 'udp', A[0]!, 80)).toBe('rejected');
+  });
+
+  test('one pod added, relabelled or removed is one process of each tool', async () => {
+    const calls: string[] = [];
+    const runner: Runner = {
+      ...lab.runner,
+      run: (command, options) => {
+        calls.push(command.file);
+        return lab.runner.run(command, options);
+      },
+    };
+    const target = createFirewallTarget({ runner, netns: lab.netns, ...BACKENDS[backend] });
+    const { signal } = new AbortController();
+    const compiler = createPolicyCompiler({ node: 'n1' });
+    const fromB = [{ peers: [{ podSelector: labels({ app: 'b' }) }], ports: [] }];
+    const policies = [
+      policy('x/of-a', labels({ app: 'a' }), { ingress: fromB }),
+      policy('x/of-b', labels({ app: 'b' }), { ingress: [], egress: [anyone] }),
+    ];
+    compiler.update({
+      pods: pods.map((object) => ({ key: `${object.namespace}/${object.name}`, object })),
+      namespaces: namespaces.map((object) => ({ key: object.name, object })),
+      policies: policies.map((object) => ({ key: `${object.namespace}/${object.name}`, object })),
+    });
+    let known = await target.observe(signal);
+    const apply = async (dirty?: ReadonlySet<string>): Promise<readonly string[]> => {
+      calls.length = 0;
+      const plan = target.plan(compiler.state, known, { prune: true, ...(dirty === undefined ? {} : { dirty }) });
+      const { observed, failures } = await target.apply(plan, signal);
+      expect(failures).toEqual([]);
+      if (observed !== undefined) known = observed;
+      return calls;
+    };
+    await apply();
+    for (const app of ['a', 'b', 'a', undefined]) {
+      const object = app === undefined ? undefined : pod('x/new', ['10.1.0.9', 'fd00:1::9'], { app });
+      const used = await apply(compiler.update({ pods: [{ key: 'x/new', object }] }).dirty);
+      expect(new Set(used).size, `${app}: ${used.join()}`).toBe(used.length);
+      expect(used.length).toBeGreaterThan(0);
+    }
+    expect(target.size(target.plan(compiler.state, await target.observe(signal), { prune: true }))).toBe(0);
+    await enforce(backend, []);
   });
 
   test('finished pods lend their address to nobody', async () => {
