@@ -1,5 +1,5 @@
 /**
- * A source that starts without the API: when the first full picture does not come in time, the last good one from disk stands
+ * A source that starts without the API: when the first full picture does not come, nor grows, the last good one from disk stands
  * in, marked as stale, so that the node is kept right and nothing is pruned; the API's picture takes its place when it comes.
  */
 import {
@@ -17,7 +17,7 @@ export interface SnapshotSourceOptions {
   readonly source: ObjectSource;
   /** Reads what is on disk; called when it is needed, which mostly is never. Undefined: nothing can be used. */
   readonly load: () => SavedObjects | undefined;
-  /** Milliseconds that the API is given to deliver. */
+  /** Milliseconds without a new object of any kind that is still to come, after which the API counts as away. */
   readonly waitMs: number;
   /** Called once when the snapshot is put to use. */
   readonly onUse: (saved: SavedObjects) => void;
@@ -25,6 +25,8 @@ export interface SnapshotSourceOptions {
 
 interface Followed {
   readonly source: Source<never>;
+  /** Objects of a picture that is still to come. */
+  readonly coming: () => number;
   readonly end: () => void;
 }
 
@@ -38,8 +40,16 @@ export function createSnapshotSource({ source, load, waitMs, onUse }: SnapshotSo
     const real = source.open(kind);
     const store = createStore<ObjectKinds[Kind]>(kind);
     let live = false;
-    const timer = setTimeout(() => {
+    let seen = 0;
+    let timer: NodeJS.Timeout;
+    const standIn = (): void => {
       if (live) return;
+      const come = [...followed.values()].reduce((sum, one) => sum + one.coming(), 0);
+      if (come !== seen) {
+        seen = come;
+        timer = setTimeout(standIn, waitMs);
+        return;
+      }
       if (!looked) {
         looked = true;
         saved = load();
@@ -51,7 +61,8 @@ export function createSnapshotSource({ source, load, waitMs, onUse }: SnapshotSo
       store.setSynced();
       store.setStale(saved.savedAt);
       store.flush();
-    }, waitMs);
+    };
+    timer = setTimeout(standIn, waitMs);
     const subscription: Subscription = real.changes$.subscribe((batch) => {
       if (!batch.synced) return;
       if (!live) {
@@ -71,6 +82,7 @@ export function createSnapshotSource({ source, load, waitMs, onUse }: SnapshotSo
       store.flush();
     });
     return {
+      coming: () => (live ? 0 : real.snapshot().items.size),
       source: { ...store.source, state$: real.state$, issues$: real.issues$ } as unknown as Source<never>,
       end: () => {
         clearTimeout(timer);

@@ -95,6 +95,34 @@ test('stands in, stale, until the API has delivered', async () => {
   await source.close();
 });
 
+test('a picture that grows is waited for; one that stands still is not', async () => {
+  const stores = { Node: createStore<NodeObject>('Node'), Pod: createStore<never>('Pod') };
+  const real: ObjectSource = {
+    open: (kind) => stores[kind as 'Node'].source as never,
+    issues$: NEVER,
+    close: async () => stores.Node.close(),
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+  let uses = 0;
+  const source = createSnapshotSource({
+    source: real,
+    load: () => saved(node('old')),
+    waitMs: 40,
+    onUse: () => uses++,
+  });
+  const nodes = source.open('Node');
+  source.open('Pod');
+  for (let count = 0; count < 10; count++) {
+    stores.Node.put(`n${count}`, node(`n${count}`));
+    stores.Node.flush();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  expect(uses).toBe(0);
+  await expect.poll(() => uses, { timeout: 1000 }).toBe(1);
+  expect([...nodes.snapshot().items.keys()]).toEqual(['old']);
+  await source.close();
+});
+
 test('an API that answers in time is all there is', async () => {
   const store = createStore<NodeObject>('Node');
   store.put('n1', node('n1'));
