@@ -100,13 +100,13 @@ ip -o -4 addr show dev kube-dummy-if | awk '{print "addr add " $4 " dev kube-dum
 wc -l < /run/ipvs > $OUT/ipvs-lines
 # the snapshot of the first pictures is written half a minute after the start
 sleep 45
+kill -9 $AGENT; wait $AGENT 2>/dev/null; : > $OUT/log
+V=0; t=$(now); start; ready; since $t > $OUT/warm
+sleep 45
 ticks() { awk '{print $14 + $15 + $16 + $17}' /proc/$AGENT/stat; }
 a=$(ticks); sleep ${idle}; b=$(ticks); echo $((b - a)) > $OUT/idle-ticks; getconf CLK_TCK > $OUT/hz
 grep -E 'VmRSS|VmHWM|RssAnon' /proc/$AGENT/status > $OUT/rss
 ip route show proto 17 | grep -c . > $OUT/routes
-kill -9 $AGENT; wait $AGENT 2>/dev/null; : > $OUT/log
-V=0; t=$(now); start; ready; since $t > $OUT/warm
-cp $OUT/log $OUT/log-warm
 kill $AGENT; wait $AGENT 2>/dev/null
 # the tools alone: what they take to read all that, and to write it into an empty namespace
 t=$(now)

@@ -43,7 +43,7 @@ const CARRIERS: ReadonlySet<string> = new Set(['routing', 'ipvs', 'firewall']);
 const CARRY_MS = 30_000;
 /** How long the first pass of a block is waited for, before the next begins or sessions open. */
 const FIRST_PASS_MS = 120_000;
-/** How long after the last pass the garbage of the start is collected. */
+/** How long after the last pass of a burst the garbage of the start is collected. */
 const TIDY_MS = 3_000;
 
 /** Runs the command; resolves when a signal has ended it. `load` reads the configuration again. */
@@ -131,7 +131,8 @@ async function live(
         .pipe(
           filter(() => state.ready()),
           debounceTime(TIDY_MS),
-          take(1),
+          // Sessions open last, and what they learn is a burst of its own.
+          take(2),
         )
         .subscribe(tidyUp);
       void ended.then(() => tidy.unsubscribe());
