@@ -3,15 +3,8 @@
  * WireGuard in QEMU with Debian's stock kernel. No encapsulation, host-gateway and VXLAN run on the machine's own (test/netns).
  * What iperf3 carries is printed, as ratios within each kernel.
  */
-import { beforeAll, describe, expect, test } from 'vitest';
-import type { OverlayBench, OverlayRow } from '../support/overlay-matrix.ts';
-import {
-  expectOverlay,
-  expectPlainRoutingFastest,
-  expectSourceKept,
-  printRatios,
-  readOverlay,
-} from '../support/overlay-matrix.ts';
+import { beforeAll, describe } from 'vitest';
+import { printRatios, readOverlay, testOverlay, type OverlayFindings } from '../support/overlay-matrix.ts';
 import { runInQemu } from '../support/qemu.ts';
 import { runInUml } from '../support/uml.ts';
 
@@ -23,9 +16,7 @@ describe.each<[string, typeof runInUml, readonly string[]]>([
   ['fou', runInQemu, ['fou', 'fou6', 'ip_tunnel', 'veth']],
   ['wireguard', runInQemu, ['wireguard', 'veth']],
 ])('%s', (name, boot, modules) => {
-  let rows: readonly OverlayRow[] = [];
-  let benches: readonly OverlayBench[] = [];
-  let other: readonly unknown[] = [];
+  let found: OverlayFindings;
 
   beforeAll(async () => {
     const result = await boot({
@@ -35,27 +26,10 @@ describe.each<[string, typeof runInUml, readonly string[]]>([
       modules: [...common, ...modules],
       node: { file, args: [`none:4,${name},${name}-full`, '3'] },
     });
-    const found = readOverlay(result.stdout);
-    ({ rows, benches, other } = found);
+    found = readOverlay(result.stdout);
     const seconds = Math.round(result.durationMs / 1000);
-    console.log(`kernel ${found.kernel}: ${rows.length} ways in ${seconds} s\n${printRatios(benches)}`);
+    console.log(`kernel ${found.kernel}: ${found.rows.length} ways in ${seconds} s\n${printRatios(found.benches)}`);
   }, 900_000);
 
-  describe.each([name, `${name}-full`])('%s', (one) => {
-    test.each(['4', '6', '4+6'])('families %s: ping, TCP, full MTU, over MTU, source address', (families) => {
-      expectOverlay(rows, one, families);
-    });
-  });
-
-  test('T15: the server sees the address of the pod or node that asked, in all pairs', () => {
-    expectSourceKept(rows);
-  });
-
-  test('T16: what each way carries, and no tunnel more than plain routing', () => {
-    expectPlainRoutingFastest(benches, ['none', name, `${name}-full`]);
-  });
-
-  test('every plan was applied and read back without a difference, and every cleanup left nothing', () => {
-    expect(other).toEqual([]);
-  });
+  testOverlay([name, `${name}-full`], () => found);
 });

@@ -4,21 +4,12 @@
  * What iperf3 carries is printed, as ratios within the run.
  */
 import { spawn } from 'node:child_process';
-import { beforeAll, describe, expect, test } from 'vitest';
-import type { OverlayBench, OverlayRow } from '../support/overlay-matrix.ts';
-import {
-  expectOverlay,
-  expectPlainRoutingFastest,
-  expectSourceKept,
-  printRatios,
-  readOverlay,
-} from '../support/overlay-matrix.ts';
+import { beforeAll } from 'vitest';
+import { printRatios, readOverlay, testOverlay, type OverlayFindings } from '../support/overlay-matrix.ts';
 
 const guest = new URL('../kernel/routing-overlay.guest.ts', import.meta.url).pathname;
-let rows: readonly OverlayRow[] = [];
 const cases = ['none', 'host-gw', 'vxlan', 'vxlan-full'];
-let benches: readonly OverlayBench[] = [];
-let other: readonly unknown[] = [];
+let found: OverlayFindings;
 
 /** Runs the guest where named namespaces, mounts and processes are its own and end with it. */
 function run(): Promise<string> {
@@ -41,25 +32,8 @@ function run(): Promise<string> {
 }
 
 beforeAll(async () => {
-  const found = readOverlay(await run());
-  ({ rows, benches, other } = found);
-  console.log(`kernel ${found.kernel}: ${rows.length} ways\n${printRatios(benches)}`);
+  found = readOverlay(await run());
+  console.log(`kernel ${found.kernel}: ${found.rows.length} ways\n${printRatios(found.benches)}`);
 }, 400_000);
 
-describe.each(cases)('%s', (name) => {
-  test.each(['4', '6', '4+6'])('families %s: ping, TCP, full MTU, over MTU, source address', (families) => {
-    expectOverlay(rows, name, families);
-  });
-});
-
-test('T15: the server sees the address of the pod or node that asked, in all pairs', () => {
-  expectSourceKept(rows);
-});
-
-test('T16: what each way carries, and no tunnel more than plain routing', () => {
-  expectPlainRoutingFastest(benches, cases);
-});
-
-test('every plan was applied and read back without a difference, and every cleanup left nothing', () => {
-  expect(other).toEqual([]);
-});
+testOverlay(cases, () => found);

@@ -1,10 +1,10 @@
 /**
- * Judges the findings of routing-overlay.guest.ts: the same rows are expected in every kernel.
+ * The tests of what routing-overlay.guest.ts finds: the same rows are expected in every kernel.
  */
-import { expect } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 /** One finding: a way from pod to pod under one encapsulation. */
-export interface OverlayRow {
+interface OverlayRow {
   readonly case: string;
   readonly families: string;
   readonly family: number;
@@ -27,20 +27,48 @@ const MTU: Readonly<Record<string, readonly [v4: number, v6: number]>> = {
 };
 
 /** What iperf3 carried from pod to pod in another subnet. */
-export interface OverlayBench {
+interface OverlayBench {
   readonly bench: string;
   readonly mbps: number;
   /** Percent of one processor, both ends together. */
   readonly cpu: number;
 }
 
-/** Reads the guest's output: rows of the matrix, and whatever else it had to say. */
-export function readOverlay(stdout: string): {
-  readonly rows: readonly OverlayRow[];
+/** What a guest found. */
+export interface OverlayFindings {
   readonly kernel: string;
+  readonly rows: readonly OverlayRow[];
   readonly benches: readonly OverlayBench[];
+  /** Whatever else it had to say: differences after a pass, leftovers of a cleanup. */
   readonly other: readonly unknown[];
-} {
+}
+
+/**
+ * Registers the tests of one guest: the ways of each of `cases`, T15, T16 and clean ends.
+ * Each guest measures `none` first: T16 compares within one run.
+ */
+export function testOverlay(cases: readonly string[], found: () => OverlayFindings): void {
+  describe.each(cases)('%s', (name) => {
+    test.each(['4', '6', '4+6'])('families %s: ping, TCP, full MTU, over MTU, source address', (families) => {
+      expectOverlay(found().rows, name, families);
+    });
+  });
+
+  test('T15: the server sees the address of the pod or node that asked, in all pairs', () => {
+    expectSourceKept(found().rows);
+  });
+
+  test('T16: what each way carries, and no tunnel more than plain routing', () => {
+    expectPlainRoutingFastest(found().benches, [...new Set(['none', ...cases])]);
+  });
+
+  test('every plan was applied and read back without a difference, and every cleanup left nothing', () => {
+    expect(found().other).toEqual([]);
+  });
+}
+
+/** Reads the guest's output. */
+export function readOverlay(stdout: string): OverlayFindings {
   const all = stdout
     .split('\n')
     .filter((line) => line.startsWith('{'))
@@ -56,7 +84,7 @@ export function readOverlay(stdout: string): {
 }
 
 /** Every way of one encapsulation and choice of families: ping, TCP, full MTU, one byte more, source address kept. */
-export function expectOverlay(rows: readonly OverlayRow[], name: string, families: string): void {
+function expectOverlay(rows: readonly OverlayRow[], name: string, families: string): void {
   const mine = rows.filter((row) => row.case === name && row.families === families);
   expect(mine).toHaveLength(families === '4+6' ? 6 : 3);
   for (const row of mine) {
@@ -79,7 +107,7 @@ export function expectOverlay(rows: readonly OverlayRow[], name: string, familie
 }
 
 /** T15: the server sees the address of the pod or node that asked, in all pairs. */
-export function expectSourceKept(rows: readonly OverlayRow[]): void {
+function expectSourceKept(rows: readonly OverlayRow[]): void {
   expect(rows).not.toEqual([]);
   for (const { source, nodeToPod, podToNode, ...way } of rows) {
     expect({ ...way, source, nodeToPod, podToNode }).toEqual({
@@ -121,7 +149,7 @@ export function printRatios(benches: readonly OverlayBench[]): string {
 }
 
 /** T16: each of `names` was measured, and no tunnel carries more than plain routing does. */
-export function expectPlainRoutingFastest(benches: readonly OverlayBench[], names: readonly string[]): void {
+function expectPlainRoutingFastest(benches: readonly OverlayBench[], names: readonly string[]): void {
   expect(benches.map(({ bench }) => bench)).toEqual(names);
   for (const { bench, mbps, throughput } of overlayRatios(benches)) {
     expect(mbps, bench).toBeGreaterThan(0);

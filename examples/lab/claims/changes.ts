@@ -5,26 +5,13 @@ import { watch } from '../probe.ts';
 import type { Report } from '../report.ts';
 import { sleep, until } from '../shell.ts';
 import { routerTable } from './bgp.ts';
-import { address } from './pods.ts';
+import { address, startPods } from './pods.ts';
 import { answers } from './policy.ts';
-
-/** A web pod as the manifests describe them. */
-const webPod = (name: string, node: string) => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name, namespace: 'demo', labels: { app: 'web' } },
-  spec: {
-    nodeName: node,
-    containers: [{ name: 'web', image: 'web', ports: [{ name: 'http', containerPort: defaultPort, protocol: 'TCP' }] }],
-  },
-});
 
 export async function changeClaims(lab: Lab, report: Report): Promise<void> {
   await report.claim('Service scaled up: a fourth pod gets connections, none fails', async () => {
     const traffic = watchPod(lab, 'demo/friend', '172.16.0.80', 80);
-    await lab.api.put(webPod('web-4', 'node2'));
-    const running = await until(() => Promise.resolve(lab.kubelet.running.has('demo/web-4')), 20_000, 20);
-    if (running === undefined) throw new Error('the pod did not start');
+    await startPods(lab, [{ namespace: 'demo', name: 'web-4', node: 'node2', labels: { app: 'web' } }]);
     await lab.controllers.settled();
     const since = Date.now();
     const first = await until(() => Promise.resolve(traffic.attempts.find(({ pod }) => pod === 'web-4')), 15_000, 20);

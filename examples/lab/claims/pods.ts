@@ -3,12 +3,41 @@ import type { Lab } from '../lab.ts';
 import { defaultPort } from '../kubelet.ts';
 import { probe } from '../probe.ts';
 import type { Report } from '../report.ts';
+import { until } from '../shell.ts';
 
 /** A pod's address of a family. */
 export function address(lab: Lab, key: string, family: 4 | 6): string {
   const found = lab.pod(key).ips.find((ip) => ip.includes(':') === (family === 6));
   if (found === undefined) throw new Error(`${key} has no IPv${family} address`);
   return found;
+}
+
+/** A pod that a claim adds to those of the manifests. */
+export interface ExtraPod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly node: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** Creates pods as the manifests describe theirs, and resolves when they run. */
+export async function startPods(lab: Lab, pods: readonly ExtraPod[]): Promise<void> {
+  for (const { namespace, name, node, labels } of pods) {
+    await lab.api.put({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name, namespace, labels },
+      spec: {
+        nodeName: node,
+        containers: [{ name, image: name, ports: [{ name: 'http', containerPort: defaultPort, protocol: 'TCP' }] }],
+      },
+    });
+  }
+  const missing = (): readonly string[] =>
+    pods.map(({ namespace, name }) => `${namespace}/${name}`).filter((key) => !lab.kubelet.running.has(key));
+  if ((await until(() => Promise.resolve(missing().length === 0), 20_000, 20)) === undefined) {
+    throw new Error(`did not start: ${missing().join(', ')}; ${lab.complaints.join('; ')}`);
+  }
 }
 
 /** How long the first routes may take to be learned and programmed, in the slow kernel of the lab. */

@@ -8,7 +8,7 @@ import { defaultPort, routedLabel } from '../kubelet.ts';
 import { probe, type From } from '../probe.ts';
 import type { Report } from '../report.ts';
 import { until } from '../shell.ts';
-import { address, convergenceMs } from './pods.ts';
+import { address, convergenceMs, startPods, type ExtraPod } from './pods.ts';
 
 interface Path {
   readonly name: string;
@@ -75,32 +75,20 @@ async function removeServices(lab: Lab): Promise<void> {
   }
 }
 
-/** Pods of node1 that have no bridge: of each kind one. */
-const routedPods = [
-  { namespace: 'demo', name: 'routed', app: 'routed', host: 241 },
-  { namespace: 'demo', name: 'routed-friend', app: 'friend', host: 242 },
-  { namespace: 'other', name: 'routed-stranger', app: 'stranger', host: 243 },
-] as const;
+/** A pod of node1 that has no bridge; `host` is its number in the node's pod ranges. */
+const routedPod = (namespace: string, name: string, app: string, host: number): ExtraPod => ({
+  namespace,
+  name,
+  node: 'node1',
+  labels: { app, [routedLabel]: `${host}` },
+});
 
-async function startRoutedPods(lab: Lab): Promise<void> {
-  for (const { namespace, name, app, host } of routedPods) {
-    await lab.api.put({
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { name, namespace, labels: { app, [routedLabel]: `${host}` } },
-      spec: {
-        nodeName: 'node1',
-        containers: [{ name, image: name, ports: [{ name: 'http', containerPort: defaultPort, protocol: 'TCP' }] }],
-      },
-    });
-  }
-  const running = await until(
-    () => Promise.resolve(routedPods.every(({ namespace, name }) => lab.kubelet.running.has(`${namespace}/${name}`))),
-    20_000,
-    20,
-  );
-  if (running === undefined) throw new Error(`the routed pods did not start: ${lab.complaints.join('; ')}`);
-}
+/** Of each kind one. */
+const routedPods = [
+  routedPod('demo', 'routed', 'routed', 241),
+  routedPod('demo', 'routed-friend', 'friend', 242),
+  routedPod('other', 'routed-stranger', 'stranger', 243),
+];
 
 /** Lets the client's network in, beside the friends. */
 const fromClient = {
@@ -122,7 +110,7 @@ const fromClient = {
 export async function policyClaims(lab: Lab, report: Report): Promise<void> {
   const client = lab.place('client');
   await putServices(lab);
-  await startRoutedPods(lab);
+  await startPods(lab, routedPods);
   const friend = lab.pod('demo/friend');
   const stranger = lab.pod('other/stranger');
   const claimPaths = async (family: 4 | 6, paths: readonly Path[]): Promise<void> => {
