@@ -1,6 +1,7 @@
 /**
  * The long proofs of one block, one step after the other, and a table of what was asked and seen at the end.
- * `make proof-<block>` calls it; a step that fails fails the whole, after all have run.
+ * `make proof-<block>` calls it; a step that fails fails the whole, after all have run. `ONLY=words make proof-<block>` runs the steps
+ * whose name has these words.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, globSync, mkdtempSync } from 'node:fs';
@@ -17,6 +18,8 @@ interface Step {
   readonly name: string;
   readonly command: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Runs before it, once for all that need it. */
+  readonly needs?: Step;
 }
 
 /** Every test file that matches one of the patterns, in one run. */
@@ -49,7 +52,8 @@ function policyByPackets(): readonly Step[] {
     nftables: '--use-nftables-for-netpol',
   };
   const live = ['--no-reset', '--hammer', '--established'];
-  const steps: Step[] = [script('random cases of our own', 'test/netpol/random-cases.ts', own, '60', '20')];
+  const needs = script('random cases of our own', 'test/netpol/random-cases.ts', own, '60', '20');
+  const steps: Step[] = [];
   for (const [backend, flags] of Object.entries(backends)) {
     const run = (name: string, wrapper: string, folder: string, ...args: string[]): Step => ({
       name: `${backend}: ${name}`,
@@ -74,8 +78,8 @@ function policyByPackets(): readonly Step[] {
       ),
       run('bridged pods', 'enforce', cases, '--mode', 'bridge'),
       run('one agent fed step by step', 'feed', cases, '--converge', '10', ...live),
-      run('random cases', 'enforce', own),
-      run('random cases, one agent', 'feed', own, '--converge', '10', ...live),
+      { ...run('random cases', 'enforce', own), needs },
+      { ...run('random cases, one agent', 'feed', own, '--converge', '10', ...live), needs },
     );
   }
   return steps;
@@ -185,15 +189,23 @@ function run({ command, env }: Step): Promise<number> {
 }
 
 const block = process.argv[2] ?? '';
-const steps = proofs[block];
-if (steps === undefined || !existsSync(node)) {
-  console.error(`usage: proof.ts ${Object.keys(proofs).join('|')}`);
+const only = process.env['ONLY'] ?? '';
+const proof = proofs[block];
+if (proof === undefined || !existsSync(node)) {
+  console.error(`usage: [ONLY=words] proof.ts ${Object.keys(proofs).join('|')}`);
+  process.exit(2);
+}
+const all = proof();
+const chosen = all.filter(({ name }) => name.includes(only));
+const steps = new Set(chosen.flatMap((step) => (step.needs === undefined ? [step] : [step.needs, step])));
+if (steps.size === 0) {
+  console.error(`no step of ${block} has "${only}" in its name: ${all.map(({ name }) => name).join('; ')}`);
   process.exit(2);
 }
 const seen: string[] = [];
 let failed = 0;
 let unknown = 0;
-for (const step of steps()) {
+for (const step of steps) {
   const began = performance.now();
   const code = await run(step);
   if (code === CANNOT_SAY) unknown++;
@@ -203,6 +215,6 @@ for (const step of steps()) {
   seen.push(`${outcome} ${seconds} s  ${step.name}`);
 }
 console.log(
-  `\nproof of ${block}\n${seen.join('\n')}\n${seen.length - failed - unknown} held, ${failed} failed${unknown === 0 ? '' : `, ${unknown} could not be shown here`}`,
+  `\nproof of ${block}${only === '' ? '' : `, of all steps those with "${only}"`}\n${seen.join('\n')}\n${seen.length - failed - unknown} held, ${failed} failed${unknown === 0 ? '' : `, ${unknown} could not be shown here`}`,
 );
 process.exit(failed === 0 ? 0 : 1);
