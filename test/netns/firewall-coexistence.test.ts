@@ -89,7 +89,8 @@ function startWriter(netns: string, command: string, then = 'true'): Writer {
   const child = spawn('ip', ['netns', 'exec', netns.split('/').at(-1)!, 'bash', '-c', script]);
   let written = '';
   child.stdout.on('data', (data) => (written += String(data)));
-  const ended = new Promise((resolve) => child.once('exit', resolve));
+  // Not `exit`: that may come before the last of the output.
+  const ended = new Promise((resolve) => child.once('close', resolve));
   return {
     async stop() {
       child.kill('SIGTERM');

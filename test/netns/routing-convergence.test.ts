@@ -90,7 +90,7 @@ async function witness(act: () => void, wanted: RegExp): Promise<{ took: number;
   await vi.waitFor(() => expect(at).toBeGreaterThan(0), { timeout: 20_000, interval: 20 });
   // Anything else that the change brings about has its time, too.
   await new Promise((resolve) => setTimeout(resolve, 1500));
-  const gone = new Promise((resolve) => monitor.once('exit', resolve));
+  const gone = new Promise((resolve) => monitor.once('close', resolve));
   monitor.kill();
   await gone;
   return { took: at - start, lines };

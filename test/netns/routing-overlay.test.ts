@@ -23,7 +23,8 @@ function run(): Promise<string> {
     let [stdout, stderr] = ['', ''];
     child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-    child.once('exit', (code) =>
+    // Not `exit`: that may come before the last of the output.
+    child.once('close', (code) =>
       code === 0
         ? resolve(stdout)
         : reject(new Error(`ended with ${code}\n${stderr.slice(-4000)}\n${stdout.slice(-2000)}`)),
