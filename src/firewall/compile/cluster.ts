@@ -53,6 +53,8 @@ export interface AddressState {
   owner: PodState | undefined;
   /** Sets and the member text of this address in each. */
   memberships: { readonly set: LiveSet; readonly member: string }[];
+  /** Sets that lead to its classes, beside those. */
+  readonly groups: Record<Direction, readonly LiveSet[]>;
   ingress: Class | undefined;
   egress: Class | undefined;
 }
@@ -177,6 +179,7 @@ export function createCluster(node: string): Cluster {
           claims: [],
           owner: undefined,
           memberships: [],
+          groups: { ingress: [], egress: [] },
           ingress: undefined,
           egress: undefined,
         };

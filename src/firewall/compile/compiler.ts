@@ -102,9 +102,23 @@ function classify(state: AddressState, cluster: Cluster, { classes }: FamilyComp
   }
 }
 
+/** Puts an address into exactly the groups that lead to its classes. */
+function regroup(state: AddressState, { store, dispatch }: FamilyCompiler): void {
+  for (const direction of DIRECTIONS) {
+    const found = state[direction];
+    const wanted = found === undefined ? [] : dispatch[direction].path(found);
+    const held = state.groups[direction];
+    if (wanted === held) continue;
+    for (const set of wanted) store.addMember(set, state.address);
+    for (const set of held) if (!wanted.includes(set)) store.removeMember(set, state.address);
+    state.groups[direction] = wanted;
+  }
+}
+
 /** Puts an address into exactly the sets that it belongs to. */
 function place(state: AddressState, family: FamilyCompiler): void {
   const { store, peers, dispatch, local } = family;
+  regroup(state, family);
   const wanted = peers.memberships(state);
   const add = (set: LiveSet | undefined): void => {
     if (set !== undefined) wanted.push({ set, member: state.address });
@@ -113,7 +127,6 @@ function place(state: AddressState, family: FamilyCompiler): void {
     const found = state[direction];
     if (found === undefined) continue;
     add(found.set);
-    dispatch[direction].path(found).forEach(add);
     add(dispatch[direction].isolated);
   }
   if (state.owner?.local === true) add(local);
@@ -145,18 +158,17 @@ export function createPolicyCompiler(options: PolicyCompilerOptions): PolicyComp
   const state: FirewallState = { families: { 4: families[4].store, 6: families[6].store } };
   const conflicts = new Set<AddressState>();
 
-  const sweep = (family: FamilyCompiler, touched: Set<AddressState>): void => {
-    const { classes, dispatch, peers } = family;
+  /** Drops what nothing needs any more and gives the addresses that stay in their classes, to which other groups lead now. */
+  const sweep = function* ({ classes, dispatch, peers }: FamilyCompiler): Iterable<AddressState> {
     const changed = classes.sweep();
     peers.sweep();
-    if (changed.size === 0) return;
-    for (const direction of changed) {
-      const own = [...classes.all.values()].filter(({ chain }) => chain.direction === direction);
-      for (const found of dispatch[direction].rebuild(own)) {
-        for (const address of found.set.members.keys()) {
-          const member = cluster.addresses.get(address);
-          if (member !== undefined) touched.add(member);
-        }
+    const moved = [...changed].flatMap((direction) =>
+      dispatch[direction].rebuild([...classes.all.values()].filter(({ chain }) => chain.direction === direction)),
+    );
+    for (const { set } of moved) {
+      for (const address of set.members.keys()) {
+        const state = cluster.addresses.get(address);
+        if (state !== undefined) yield state;
       }
     }
   };
@@ -193,7 +205,7 @@ export function createPolicyCompiler(options: PolicyCompilerOptions): PolicyComp
       }
       // Classes first: they decide which sets there are, and a set that appears finds its members itself.
       for (const address of touched) classify(address, cluster, families[address.family]);
-      for (const family of [families[4], families[6]]) sweep(family, touched);
+      for (const family of [families[4], families[6]]) for (const address of sweep(family)) regroup(address, family);
       for (const address of touched) {
         place(address, families[address.family]);
         if (address.claims.length === 0) cluster.addresses.delete(address.address);

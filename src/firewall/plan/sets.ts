@@ -77,6 +77,7 @@ interface Draft {
   readonly addresses: Map<string, AddressChange>;
 }
 
+/** What leads to a chain. */
 const WAYS: readonly SetRole[] = ['class', 'group'];
 const RULES: readonly SetRole[] = ['peer', 'block', 'named'];
 
@@ -256,7 +257,9 @@ function inPlace(
     to.push(...toOperations(picked, kernel));
   };
   const all = [...draft.addresses.values()];
-  for (const address of all) move(address, true, WAYS, before);
+  for (const address of all) move(address, true, ['class'], before);
+  // Under the old root a group may lead to anything but a class that is new.
+  for (const address of all) move(address, true, ['group'], newRoots ? after : before);
   for (const address of all) move(address, true, ['isolated'], after);
   for (const address of all) {
     // A new root does not know the classes that went with the old one: who leaves them is free before it comes.
