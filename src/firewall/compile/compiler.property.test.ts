@@ -197,4 +197,40 @@ describe.each(['iptables', 'nftables'] as const)('%s', (backend) => {
       { numRuns: RUNS },
     );
   });
+
+  test('while nothing may be removed, each end of a flow is judged by the old rules or by the new', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.record({ ...history, steps: fc.array(singleStep, { minLength: 1, maxLength: 4 }) }),
+        async ({ start, steps, flows }) => {
+          const world = emptyWorld();
+          const compiler = createPolicyCompiler({ node: 'n1' });
+          const machine = BACKENDS[backend]();
+          const target = createFirewallTarget({ runner: machine.runner, backend });
+          const { signal } = new AbortController();
+          await settle(target, compiler.update(change(world, start)).state);
+          let before = verdicts(world, flows);
+          for (const changes of steps) {
+            const { state } = compiler.update(change(world, changes));
+            const after = verdicts(world, flows);
+            const moments: string[] = [];
+            machine.onChange = () => {
+              flows.forEach((one, at) => {
+                const [old, now] = [before[at]!, after[at]!];
+                if ((old.egress || now.egress) && (old.ingress || now.ingress)) return;
+                for (const packet of packets(one))
+                  if (machine.passes(packet)) moments.push(`leak ${packet.hook} ${describeFlow(one)}`);
+              });
+            };
+            await target.apply(target.plan(state, await target.observe(signal), { prune: false }), signal);
+            expect(moments).toEqual([]);
+            machine.onChange = () => undefined;
+            await settle(target, state);
+            before = after;
+          }
+        },
+      ),
+      { numRuns: RUNS },
+    );
+  });
 });

@@ -43,3 +43,40 @@ test('a pod that appears in a known class is never without its named port, nor o
   // Class, named port, isolation; then the end of the batch.
   expect(moments).toEqual(['8080 true, 22 true', '8080 true, 22 true', '8080 true, 22 false', '8080 true, 22 false']);
 });
+
+test('a pod that moves to a new one of many classes is judged by no third, even while nothing may be removed', async () => {
+  const KINDS = 30;
+  const { signal } = new AbortController();
+  const policies = Array.from({ length: KINDS }, (_, kind) => {
+    const rule = { peers: [], ports: [{ protocol: 'TCP' as const, port: 8000 + kind }] };
+    const selector = labels({ app: `k${kind}` });
+    return { key: `shop/p${kind}`, object: policy(`shop/p${kind}`, selector, { ingress: [rule] }) };
+  });
+  const local = (at: number, kind: number) => ({
+    key: `shop/pod-${at}`,
+    object: pod(`shop/pod-${at}`, [`10.1.0.${at + 1}`], { app: `k${kind}` }),
+  });
+  const move = async (classes: number, kind: number, prune: boolean): Promise<void> => {
+    const compiler = createPolicyCompiler({ node: 'n1' });
+    const machine = createFakeNetfilter();
+    const target = createIptablesTarget({ runner: machine.runner });
+    // The first class has two pods: were it to go, nothing would be done before removing is allowed.
+    const pods = Array.from({ length: classes + 1 }, (_, at) => local(at, at % classes));
+    const first = compiler.update({ policies, pods });
+    const held = await target.apply(target.plan(first.state, await target.observe(signal), { prune: true }), signal);
+    const moments: string[] = [];
+    machine.onChange = () => {
+      const common = { hook: 'FORWARD', source: '192.0.2.1', destination: '10.1.0.1', protocol: 'tcp' } as const;
+      const open = Array.from({ length: KINDS }, (_, at) => 8000 + at).filter((port) =>
+        machine.passes({ ...common, port, state: 'NEW', local: new Set<string>() }),
+      );
+      moments.push(open.join());
+    };
+    const { state, dirty } = compiler.update({ pods: [local(0, kind)] });
+    await target.apply(target.plan(state, held.observed!, { prune, dirty }), signal);
+    expect(['8000', `${8000 + kind}`]).toEqual(expect.arrayContaining([...new Set(moments)]));
+    expect(moments.length).toBeGreaterThan(0);
+  };
+  for (const classes of [6, 9, 12, 15])
+    for (let kind = classes; kind < KINDS; kind++) for (const prune of [true, false]) await move(classes, kind, prune);
+});
