@@ -12,7 +12,7 @@ import type {
   PolicyPort,
   PolicyRule,
 } from '../../../src/objects/index.ts';
-import { clusterPolicy, namespace, pod, policy } from './objects.ts';
+import { clusterPolicy, labels, namespace, pod, policy } from './objects.ts';
 
 /** One change of one object. */
 export type Change =
@@ -30,6 +30,9 @@ const PROTOCOLS = ['TCP', 'UDP', 'SCTP'] as const;
 /** Addresses that pods have, the node's own, another node's and two of the world outside. */
 export const OUTSIDE = { 4: ['192.0.2.1', '198.51.100.7', '10.1.9.1'], 6: ['2001:db8::1', 'fc00::1', 'fd00:9::1'] };
 export const OWN_NODE = { 4: '172.16.0.1', 6: 'fd00:16::1' };
+
+/** Addresses that any pod may have; those of the crowd come after them. */
+const SLOTS = 10;
 
 const addressOf = (slot: number, family: 4 | 6): string =>
   family === 4 ? `10.1.${slot >> 2}.${(slot & 3) + 1}` : `fd00:1::1:${(slot + 1).toString(16)}`;
@@ -128,7 +131,7 @@ const podKey = fc
   .map(([space, name]) => `${space}/${name}`);
 
 const randomPod = fc.record({
-  slot: fc.nat(9),
+  slot: fc.nat(SLOTS - 1),
   families: fc.constantFrom([4], [6], [4, 6], [4, 6], [4, 6]),
   own: labelMap,
   node: fc.constantFrom('n1', 'n1', 'n2'),
@@ -147,7 +150,7 @@ const randomPod = fc.record({
 
 /** Pods of one Deployment are alike but for their address: one more of them finds its class and its sets there. */
 const replica: typeof randomPod = fc.record({
-  slot: fc.nat(9),
+  slot: fc.nat(SLOTS - 1),
   families: fc.constant([4, 6]),
   own: fc.constant({ app: 'x' }),
   node: fc.constant('n1'),
@@ -250,11 +253,57 @@ const clusterChange: fc.Arbitrary<Change> = fc.constantFrom('k', 'l', 'm', 'n').
     .map((one) => ({ kind: 'cluster' as const, key, object: one }));
 });
 
+/**
+ * Pods of this node of which each has policies of its own, so that there are more classes than one list of a dispatch chain holds. A pod
+ * that changes its kind moves to another class, known or new.
+ */
+const CROWD = Array.from({ length: 10 }, (_, kind) => `${kind}`);
+
+const crowdPod = (key: string, kind: fc.Arbitrary<string>): fc.Arbitrary<Change> =>
+  fc.record({ kind, own: labelMap }).map(({ kind: k, own }) => {
+    const at = SLOTS + CROWD.indexOf(key);
+    const ips = [addressOf(at, 4), addressOf(at, 6)];
+    const here = { nodeName: 'n1', hostIPs: [OWN_NODE[4], OWN_NODE[6]] };
+    return { kind: 'pod', key: `c/k${key}`, object: pod(`c/k${key}`, ips, { ...own, k }, here) };
+  });
+
+const crowdPolicy = (key: string): fc.Arbitrary<Change> =>
+  fc
+    .record({ types: fc.constantFrom('i', 'e', 'ie'), ingress: rules, egress: rules })
+    .map(({ types, ingress, egress }) => ({
+      kind: 'policy',
+      key: `c/k${key}`,
+      object: policy(`c/k${key}`, labels({ k: key }), {
+        ...(types.includes('i') ? { ingress } : {}),
+        ...(types.includes('e') ? { egress } : {}),
+      }),
+    }));
+
+const crowdChange: fc.Arbitrary<Change> = fc
+  .constantFrom(...CROWD)
+  .chain((key) =>
+    fc.oneof(
+      { weight: 4, arbitrary: crowdPod(key, fc.constantFrom(...CROWD)) },
+      { weight: 1, arbitrary: fc.constant({ kind: 'pod' as const, key: `c/k${key}`, object: undefined }) },
+      { weight: 2, arbitrary: crowdPolicy(key) },
+    ),
+  );
+
+const crowd: fc.Arbitrary<readonly Change[]> = fc
+  .integer({ min: 4, max: CROWD.length })
+  .chain((size) =>
+    fc.tuple(
+      ...CROWD.slice(0, size).map((key) => crowdPod(key, fc.constant(key))),
+      ...CROWD.map((key) => crowdPolicy(key)),
+    ),
+  );
+
 const anyChange = fc.oneof(
   { weight: 4, arbitrary: podChange },
   { weight: 1, arbitrary: namespaceChange },
   { weight: 3, arbitrary: policyChange },
   { weight: 2, arbitrary: clusterChange },
+  { weight: 2, arbitrary: crowdChange },
 );
 
 /** One step of one change. */
@@ -273,12 +322,14 @@ export const beginning: fc.Arbitrary<readonly Change[]> = fc
       { weight: 1, arbitrary: fc.constant([]) },
       { weight: 1, arbitrary: fc.array(clusterChange, { maxLength: 4 }) },
     ),
+    fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: crowd }),
   )
-  .map(([spaces, pods, policies, more]) => [
+  .map(([spaces, pods, policies, more, many]) => [
     ...spaces.map((object) => ({ kind: 'namespace' as const, key: object.name, object })),
     ...pods,
     ...policies,
     ...more,
+    ...many,
   ]);
 
 /** A flow between any two ends; both of one family. */
@@ -292,7 +343,8 @@ export interface RandomFlow {
 /** Any flow among pods, nodes and the world. */
 export const flow: fc.Arbitrary<RandomFlow> = fc.constantFrom(4 as const, 6 as const).chain((family) => {
   const end = fc.oneof(
-    { weight: 8, arbitrary: fc.nat(9).map((slot) => addressOf(slot, family)) },
+    { weight: 8, arbitrary: fc.nat(SLOTS - 1).map((slot) => addressOf(slot, family)) },
+    { weight: 4, arbitrary: fc.nat(CROWD.length - 1).map((at) => addressOf(SLOTS + at, family)) },
     { weight: 1, arbitrary: fc.constantFrom(...OUTSIDE[family]) },
     { weight: 1, arbitrary: fc.constant(OWN_NODE[family]) },
   );
