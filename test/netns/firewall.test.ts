@@ -165,7 +165,10 @@ describe.each(Object.keys(BACKENDS) as Backend[])('%s', (backend) => {
     expect(await lab.probe('out', 'udp', A[0]!, 80)).toBe('rejected');
   });
 
-  test('one pod added, relabelled or removed is one process of each tool', async () => {
+  test.each([
+    ['', {}],
+    [', with live revocation', { revocationMask: 0x0ff00000 }],
+  ])('one pod added, relabelled or removed is one process of each tool%s', async (_, options) => {
     const calls: string[] = [];
     const runner: Runner = {
       ...lab.runner,
@@ -174,7 +177,7 @@ describe.each(Object.keys(BACKENDS) as Backend[])('%s', (backend) => {
         return lab.runner.run(command, options);
       },
     };
-    const target = createFirewallTarget({ runner, netns: lab.netns, ...BACKENDS[backend] });
+    const target = createFirewallTarget({ runner, netns: lab.netns, ...BACKENDS[backend], ...options });
     const { signal } = new AbortController();
     const compiler = createPolicyCompiler({ node: 'n1' });
     const fromB = [{ peers: [{ podSelector: labels({ app: 'b' }) }], ports: [] }];

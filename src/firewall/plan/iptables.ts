@@ -15,7 +15,7 @@ import type { Hook } from '../render/iptables.ts';
 import { inForce, originalOf, withCopies } from '../parse/iptables.ts';
 import type { ObservedFamily, ObservedIptables } from '../parse/iptables.ts';
 import { planSets, roleOf } from './sets.ts';
-import type { SetOperation } from './sets.ts';
+import type { SetOperation, SetPlan } from './sets.ts';
 
 /** Changes of the chains of one family, for one commit. */
 export interface ChainOperations {
@@ -65,7 +65,7 @@ function planChains(
   options: EntryOptions,
   dirty: ReadonlySet<string> | undefined,
   prune: boolean,
-  { flips, tightens }: { readonly flips: ReadonlySet<string>; readonly tightens: boolean },
+  { flips, tightens, after }: Pick<SetPlan, 'flips' | 'tightens' | 'after'>,
 ): { put: ChainOperations; retire: ChainOperations } {
   const { family } = state;
   const held = observed.families[family];
@@ -106,11 +106,12 @@ function planChains(
   if (dirty === undefined) {
     for (const name of held.chains.keys()) if (!state.chains.has(name) && !entries.has(name)) remove.push(name);
   }
-  // The new generation comes last: a flow judged by the old rules may not carry it.
+  // A flow judged by the old rules may not carry the new generation: that comes with the last change, or after it.
   const renew = new Map<string, readonly string[]>();
   if (revocationMask !== undefined && generation !== 0 && (tightens || put.size > 0)) {
     const next = entriesOf(nextGeneration(generation, revocationMask));
-    for (const name of Object.values(ENTRIES)) renew.set(name, next.get(name) ?? []);
+    const last = put.size > 0 && after.length === 0 ? put : renew;
+    for (const name of Object.values(ENTRIES)) last.set(name, next.get(name) ?? []);
   }
   const gone = prune ? remove : [];
   return {
