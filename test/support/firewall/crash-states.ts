@@ -1,12 +1,24 @@
 /**
  * Two states of one small cluster between which everything changes that can: a pod's labels, so that it moves between classes and
- * sets, a policy's rules, a policy that comes and one that goes.
+ * sets, a policy's rules, a policy that comes and one that goes; and so many classes that the way to them changes too.
  */
 import { labels, namespace, pod, policy } from './objects.ts';
 
 const web = { podSelector: labels({ app: 'web' }) };
 const db = { podSelector: labels({ app: 'db' }) };
 const tcp = (port: number) => [{ protocol: 'TCP' as const, port }];
+
+/** Pods that nobody runs, each with policies of its own, from the n-th on. */
+const crowd = (first: number) => {
+  const kinds = Array.from({ length: 12 }, (_, at) => `${first + at}`);
+  return {
+    pods: kinds.map((k, at) => pod(`x/k${k}`, [`10.1.0.${first + at + 20}`, `fd00:1::${first + at + 20}`], { k })),
+    policies: kinds.map((k) => {
+      const own = [{ peers: [], ports: tcp(8000 + Number(k)) }];
+      return policy(`x/k${k}`, labels({ k }), { ingress: own, egress: own });
+    }),
+  };
+};
 
 const pods = (b: string) => [
   pod('x/a', ['10.1.0.1', 'fd00:1::1'], { app: 'a' }),
@@ -18,7 +30,7 @@ const closed = policy('x/closed', labels({ app: 'a' }), { ingress: [{ peers: [we
 
 export const CRASH_STATES = {
   before: {
-    pods: pods('web'),
+    pods: [...pods('web'), ...crowd(0).pods],
     namespaces,
     policies: [
       closed,
@@ -26,10 +38,11 @@ export const CRASH_STATES = {
         egress: [{ peers: [{ podSelector: labels() }], ports: tcp(80) }],
       }),
       policy('x/db', labels({ app: 'db' }), { ingress: [{ peers: [web], ports: tcp(80) }] }),
+      ...crowd(0).policies,
     ],
   },
   after: {
-    pods: pods('db'),
+    pods: [...pods('db'), ...crowd(4).pods],
     namespaces,
     policies: [
       closed,
@@ -37,6 +50,7 @@ export const CRASH_STATES = {
         egress: [{ peers: [{ podSelector: labels({ app: 'a' }) }], ports: tcp(80) }],
       }),
       policy('x/db', labels({ app: 'db' }), { ingress: [{ peers: [db], ports: tcp(81) }] }),
+      ...crowd(4).policies,
     ],
   },
 } as const;
