@@ -1,9 +1,10 @@
 /**
  * What the agent costs on an idle node of a large cluster, and how long its start takes: cold, beside the tools' own time in the same
  * run, and warm, when the kernel holds everything already. The node is a namespace of this machine, without the service proxy, and
- * then user-mode Linux, because IPVS is needed. There a system call or a page fault takes tens of microseconds and the tools alone
- * need longer than a start may take to read the state, so that its times are compared, not judged; ratios and memory are judged. The
- * API server and the other nodes, each with a BGP session, are outside, in a network namespace that the node is plugged into.
+ * then user-mode Linux, because IPVS is needed. There a system call or a page fault takes tens of microseconds, the tools alone need
+ * longer than a start may take to read the state, and an empty program of Node takes tens of times as long: times are compared, and a
+ * start is judged by that scale; ratios and memory are judged. The API server and the other nodes, each with a BGP session, are
+ * outside, in a network namespace that the node is plugged into.
  * `npm run bench -- agent [SERVICES] [IDLE-SECONDS]`, as root.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
@@ -92,7 +93,7 @@ start() { ${rig.node} ${rig.main} run ${flags.join(' ')} -v$V >> $OUT/log 2>&1 &
 now() { date +%s%N; }
 since() { echo $(( ($(now) - $1) / 1000000 )); }
 ready() { for i in $(seq 1 6000); do [ "$(curl -s --max-time 2 http://127.0.0.1:20244/readyz)" = OK ] && return; sleep 0.1; done; echo 'never ready' >> $OUT/trouble; }
-t=$(now); ${rig.node} -e 0; since $t > $OUT/node
+for i in 1 2 3; do t=$(now); ${rig.node} -e 0; since $t >> $OUT/node; done
 V=3; t=$(now); start; ready; since $t > $OUT/cold
 cp $OUT/log $OUT/log-cold
 ipvsadm -Sn > /run/ipvs; ipset save > /run/sets; iptables-save > /run/rules
@@ -151,6 +152,16 @@ const warm = (ms: number): Row => [
   ms <= 3000,
 ];
 const compared = (what: string, seen: string): Row => [what, seen, 'for comparison', true];
+// A system call and a page fault take so much longer there that the limit only has a meaning on this machine's scale.
+const emptyHere = Math.min(
+  ...Array.from({ length: 5 }, () => {
+    const began = performance.now();
+    execFileSync(rig.node, ['-e', '0']);
+    return performance.now() - began;
+  }),
+);
+const emptyThere = Math.min(...out('node').split('\n').map(Number));
+const slower = emptyThere / emptyHere;
 const cold = firstPasses(out('log-cold'));
 const rows: readonly (Row | string)[] = [
   'rig: the kernel of this machine, everything but the service proxy',
@@ -163,7 +174,13 @@ const rows: readonly (Row | string)[] = [
   busy((number('idle-ticks') / number('hz') / idle) * 100),
   compared('ready, kernel already holds the state', `${number('warm')} ms`),
   compared('the tools alone, reading the state', `${number('reading')} ms`),
-  compared('an empty program of Node', `${number('node')} ms`),
+  compared('an empty program of Node', `${emptyThere} ms, on this machine ${emptyHere.toFixed(0)} ms`),
+  [
+    'ready, on the scale of this machine',
+    `${number('warm')} ms / ${slower.toFixed(0)} = ${(number('warm') / slower).toFixed(0)} ms`,
+    '≤ 3000 ms',
+    number('warm') / slower <= 3000,
+  ],
   [
     'cold: passes of all blocks',
     `${cold.ms.toFixed(0)} ms`,
