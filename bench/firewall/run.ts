@@ -203,7 +203,7 @@ else {
     if (name.startsWith('no rules')) bare = cost;
     const times = (kind: 'established' | 'new'): string =>
       `${cost[kind].toFixed(1)} us (${(cost[kind] / bare[kind]).toFixed(2)} x)`;
-    const judged = /^(iptables|nftables)/.test(name) && !name.includes('five');
+    const judged = /^(iptables|nftables).* pods$/.test(name);
     report(
       `established round trip / new packet: ${name}`,
       `${times('established')} / ${times('new')}`,
