@@ -20,7 +20,7 @@ const BITS = 16 * 5;
 const CANDIDATES = 16;
 /**
  * The first bit that leaves this share to the smaller side will do. The most even one would not spare a packet a set (4.7 on average
- * of 24 classes either way), but a class that comes would tip the choice so often that it moved four times as many classes.
+ * of 24 classes either way), but a class that comes would tip the choice so often that it moved three times as many classes.
  */
 const EVEN = 0.35;
 
