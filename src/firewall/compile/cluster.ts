@@ -45,6 +45,11 @@ export interface PodState {
   selecting?: { readonly ingress: readonly PolicyState[]; readonly egress: readonly PolicyState[] };
 }
 
+type Groups = Readonly<Record<Direction, readonly LiveSet[]>>;
+
+/** Of every address that has no class: most are of other nodes. */
+export const NO_GROUPS: Groups = { ingress: [], egress: [] };
+
 /** An address and everything that holds it. */
 export interface AddressState {
   readonly address: string;
@@ -54,7 +59,7 @@ export interface AddressState {
   /** Sets and the member text of this address in each. */
   memberships: { readonly set: LiveSet; readonly member: string }[];
   /** Sets that lead to its classes, beside those. */
-  readonly groups: Record<Direction, readonly LiveSet[]>;
+  groups: Groups;
   ingress: Class | undefined;
   egress: Class | undefined;
 }
@@ -179,7 +184,7 @@ export function createCluster(node: string): Cluster {
           claims: [],
           owner: undefined,
           memberships: [],
-          groups: { ingress: [], egress: [] },
+          groups: NO_GROUPS,
           ingress: undefined,
           egress: undefined,
         };

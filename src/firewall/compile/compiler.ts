@@ -12,7 +12,7 @@ import type {
 } from '../../objects/types.ts';
 import { dirtyKey, localSet } from '../model/types.ts';
 import type { Direction, FirewallState } from '../model/types.ts';
-import { createCluster } from './cluster.ts';
+import { NO_GROUPS, createCluster } from './cluster.ts';
 import type { AddressState, Cluster } from './cluster.ts';
 import { createClasses } from './classes.ts';
 import type { Classes } from './classes.ts';
@@ -104,15 +104,18 @@ function classify(state: AddressState, cluster: Cluster, { classes }: FamilyComp
 
 /** Puts an address into exactly the groups that lead to its classes. */
 function regroup(state: AddressState, { store, dispatch }: FamilyCompiler): void {
-  for (const direction of DIRECTIONS) {
+  const { ingress, egress, groups: held } = state;
+  const path = (direction: Direction): readonly LiveSet[] => {
     const found = state[direction];
-    const wanted = found === undefined ? [] : dispatch[direction].path(found);
-    const held = state.groups[direction];
-    if (wanted === held) continue;
-    for (const set of wanted) store.addMember(set, state.address);
-    for (const set of held) if (!wanted.includes(set)) store.removeMember(set, state.address);
-    state.groups[direction] = wanted;
+    return found === undefined ? NO_GROUPS[direction] : dispatch[direction].path(found);
+  };
+  const wanted =
+    ingress === undefined && egress === undefined ? NO_GROUPS : { ingress: path('ingress'), egress: path('egress') };
+  for (const direction of DIRECTIONS) {
+    for (const set of wanted[direction]) store.addMember(set, state.address);
+    for (const set of held[direction]) if (!wanted[direction].includes(set)) store.removeMember(set, state.address);
   }
+  state.groups = wanted;
 }
 
 /** Puts an address into exactly the sets that it belongs to. */
