@@ -2,9 +2,9 @@
  * What the agent costs on an idle node of a large cluster, and how long its start takes: cold, beside the tools' own time in the same
  * run, and warm, when the kernel holds everything already. The node is a namespace of this machine, without the service proxy, and
  * then user-mode Linux, because IPVS is needed. There a system call or a page fault takes tens of microseconds, the tools alone need
- * longer than a start may take to read the state, and an empty program of Node takes tens of times as long: times are compared, and a
- * start is judged by that scale; ratios and memory are judged. The API server and the other nodes, each with a BGP session, are
- * outside, in a network namespace that the node is plugged into.
+ * about as long as a start may take to read the state, and an empty program of Node tens of times as long as here: times are
+ * compared, and a start is judged by that scale; ratios and memory are judged. The API server and the other nodes, each with a BGP
+ * session, are outside, in a network namespace that the node is plugged into.
  * `npm run bench -- agent [SERVICES] [IDLE-SECONDS]`, as root.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';

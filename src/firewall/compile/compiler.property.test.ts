@@ -23,7 +23,7 @@ import {
   singleStep,
   step,
 } from '../../../test/support/firewall/worlds.ts';
-import type { RandomFlow, World } from '../../../test/support/firewall/worlds.ts';
+import type { Change, RandomFlow, World } from '../../../test/support/firewall/worlds.ts';
 
 const LOCAL: ReadonlySet<string> = new Set([OWN_NODE[4], OWN_NODE[6]]);
 const RUNS = Number(process.env['FIREWALL_RUNS'] ?? 80);
@@ -114,6 +114,17 @@ async function settle(
   return reached;
 }
 
+/** A machine that holds the first state of a history. */
+async function begun(backend: keyof typeof BACKENDS, start: readonly Change[]) {
+  const world = emptyWorld();
+  const compiler = createPolicyCompiler({ node: 'n1' });
+  const machine = BACKENDS[backend]();
+  const target = createFirewallTarget({ runner: machine.runner, backend });
+  const { signal } = new AbortController();
+  await settle(target, compiler.update(change(world, start)).state);
+  return { world, compiler, machine, target, signal };
+}
+
 describe.each(['iptables', 'nftables'] as const)('%s', (backend) => {
   test('rules judge as the evaluator does after every change, and never looser on the way', async () => {
     await fc.assert(
@@ -171,12 +182,7 @@ describe.each(['iptables', 'nftables'] as const)('%s', (backend) => {
         fc.nat(5),
         fc.constantFrom<Fault>('before', 'half', 'after'),
         async ({ start, steps, flows }, index, fault) => {
-          const world = emptyWorld();
-          const compiler = createPolicyCompiler({ node: 'n1' });
-          const machine = BACKENDS[backend]();
-          const target = createFirewallTarget({ runner: machine.runner, backend });
-          const { signal } = new AbortController();
-          await settle(target, compiler.update(change(world, start)).state);
+          const { world, compiler, machine, target, signal } = await begun(backend, start);
           let before = verdicts(world, flows);
           for (const changes of steps) {
             const { state } = compiler.update(change(world, changes));
@@ -203,12 +209,7 @@ describe.each(['iptables', 'nftables'] as const)('%s', (backend) => {
       fc.asyncProperty(
         fc.record({ ...history, steps: fc.array(singleStep, { minLength: 1, maxLength: 4 }) }),
         async ({ start, steps, flows }) => {
-          const world = emptyWorld();
-          const compiler = createPolicyCompiler({ node: 'n1' });
-          const machine = BACKENDS[backend]();
-          const target = createFirewallTarget({ runner: machine.runner, backend });
-          const { signal } = new AbortController();
-          await settle(target, compiler.update(change(world, start)).state);
+          const { world, compiler, machine, target, signal } = await begun(backend, start);
           let before = verdicts(world, flows);
           for (const changes of steps) {
             const { state } = compiler.update(change(world, changes));

@@ -161,8 +161,9 @@ export function createPolicyCompiler(options: PolicyCompilerOptions): PolicyComp
   const state: FirewallState = { families: { 4: families[4].store, 6: families[6].store } };
   const conflicts = new Set<AddressState>();
 
-  /** Drops what nothing needs any more and gives the addresses that stay in their classes, to which other groups lead now. */
-  const sweep = function* ({ classes, dispatch, peers }: FamilyCompiler): Iterable<AddressState> {
+  /** Drops what nothing needs any more; the addresses of classes to which other groups lead now join those. */
+  const sweep = (family: FamilyCompiler): void => {
+    const { classes, dispatch, peers } = family;
     const changed = classes.sweep();
     peers.sweep();
     const moved = [...changed].flatMap((direction) =>
@@ -171,7 +172,7 @@ export function createPolicyCompiler(options: PolicyCompilerOptions): PolicyComp
     for (const { set } of moved) {
       for (const address of set.members.keys()) {
         const state = cluster.addresses.get(address);
-        if (state !== undefined) yield state;
+        if (state !== undefined) regroup(state, family);
       }
     }
   };
@@ -208,7 +209,7 @@ export function createPolicyCompiler(options: PolicyCompilerOptions): PolicyComp
       }
       // Classes first: they decide which sets there are, and a set that appears finds its members itself.
       for (const address of touched) classify(address, cluster, families[address.family]);
-      for (const family of [families[4], families[6]]) for (const address of sweep(family)) regroup(address, family);
+      for (const family of [families[4], families[6]]) sweep(family);
       for (const address of touched) {
         place(address, families[address.family]);
         if (address.claims.length === 0) cluster.addresses.delete(address.address);

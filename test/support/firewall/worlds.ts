@@ -196,20 +196,22 @@ const namespaceChange: fc.Arbitrary<Change> = fc
       .map((object) => ({ kind: 'namespace' as const, key, object })),
   );
 
+const policyObject = (key: string, targets: fc.Arbitrary<LabelSelector>): fc.Arbitrary<NetworkPolicyObject> =>
+  fc
+    .record({ target: targets, types: fc.constantFrom('i', 'i', 'e', 'ie'), ingress: rules, egress: rules })
+    .map(({ target, types, ingress, egress }) =>
+      policy(key, target, {
+        ...(types.includes('i') ? { ingress } : {}),
+        ...(types.includes('e') ? { egress } : {}),
+      }),
+    );
+
 const policyChange: fc.Arbitrary<Change> = fc
   .tuple(fc.constantFrom(...NAMESPACES), fc.constantFrom('c', 'bc', 'd', 'e'))
   .chain(([space, name]) => {
     const key = `${space}/${name}`;
-    const object = fc
-      .record({ target: selector, types: fc.constantFrom('i', 'i', 'e', 'ie'), ingress: rules, egress: rules })
-      .map(({ target, types, ingress, egress }) =>
-        policy(key, target, {
-          ...(types.includes('i') ? { ingress } : {}),
-          ...(types.includes('e') ? { egress } : {}),
-        }),
-      );
     return fc
-      .oneof({ weight: 1, arbitrary: fc.constant(undefined) }, { weight: 4, arbitrary: object })
+      .oneof({ weight: 1, arbitrary: fc.constant(undefined) }, { weight: 4, arbitrary: policyObject(key, selector) })
       .map((one) => ({ kind: 'policy' as const, key, object: one }));
   });
 
@@ -267,17 +269,8 @@ const crowdPod = (key: string, kind: fc.Arbitrary<string>): fc.Arbitrary<Change>
     return { kind: 'pod', key: `c/k${key}`, object: pod(`c/k${key}`, ips, { ...own, k }, here) };
   });
 
-const crowdPolicy = (key: string): fc.Arbitrary<Change> =>
-  fc
-    .record({ types: fc.constantFrom('i', 'e', 'ie'), ingress: rules, egress: rules })
-    .map(({ types, ingress, egress }) => ({
-      kind: 'policy',
-      key: `c/k${key}`,
-      object: policy(`c/k${key}`, labels({ k: key }), {
-        ...(types.includes('i') ? { ingress } : {}),
-        ...(types.includes('e') ? { egress } : {}),
-      }),
-    }));
+const crowdPolicy = (k: string): fc.Arbitrary<Change> =>
+  policyObject(`c/k${k}`, fc.constant(labels({ k }))).map((object) => ({ kind: 'policy', key: `c/k${k}`, object }));
 
 const crowdChange: fc.Arbitrary<Change> = fc
   .constantFrom(...CROWD)
