@@ -108,7 +108,6 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
   const addressesOf = new Map<string, readonly string[]>();
   const issues = new Map<string, readonly Issue[]>();
   const sharedIssues = new Map<string, readonly Issue[]>();
-  const vips = new Map<string, VirtualIp>();
   const adverts = createAddressOrder<Advertisement>();
   let self: NodeObject | undefined;
   let shuttingDown = false;
@@ -119,6 +118,22 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
   };
   let output: IngressOutput = { virtualIps: [], advertisements: [], issues: [], changed: false, everywhere };
 
+  /** The claims of an address by the names of their Services. */
+  const heldBy = (address: string) => [...(claims.get(address) ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
+
+  /** What is said of an address that somebody claims. */
+  const vipAt = (address: string): VirtualIp => {
+    const held = heldBy(address);
+    const [, lead] = held.find(([, claim]) => claim.announce) ?? held[0]!;
+    return {
+      address,
+      kind: lead.kind,
+      announced: lead.announce && away === undefined,
+      reason: lead.announce && away !== undefined ? away : lead.reason,
+      services: held.map(([key]) => `Service ${key}`),
+    };
+  };
+
   /** The lists for people are made when they are read: an event must not cost a walk over every address. */
   const view = (advertisements: readonly Advertisement[], changed: boolean): IngressOutput => {
     let listed: readonly VirtualIp[] | undefined;
@@ -127,7 +142,7 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
       changed,
       everywhere,
       get virtualIps() {
-        return (listed ??= sortedAddresses(vips.keys()).flatMap((address) => vips.get(address) ?? []));
+        return (listed ??= sortedAddresses(claims.keys()).map(vipAt));
       },
       issues: [...issues.values(), ...sharedIssues.values()].flat(),
     };
@@ -231,26 +246,10 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
 
   /** Recomputes an address from its claims; says whether the announcement changed. */
   const settle = (address: string): boolean => {
-    const held = [...(claims.get(address) ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
     const before = adverts.get(address);
     sharedIssues.delete(address);
-    const [first] = held;
-    if (first === undefined) {
-      vips.delete(address);
-      return adverts.delete(address);
-    }
-    const announcing = held.filter(([, claim]) => claim.announce);
-    const [lead] = announcing.length > 0 ? announcing : [first];
-    const announced = announcing.length > 0 && away === undefined;
-    const vip: VirtualIp = {
-      address,
-      kind: (lead ?? first)[1].kind,
-      announced,
-      reason: announcing.length > 0 && away !== undefined ? away : (lead ?? first)[1].reason,
-      services: held.map(([key]) => `Service ${key}`),
-    };
-    vips.set(address, vip);
-    if (!announced) return adverts.delete(address);
+    const announcing = heldBy(address).filter(([, claim]) => claim.announce);
+    if (announcing.length === 0 || away !== undefined) return adverts.delete(address);
     const next = advertise(address, announcing);
     if (before !== undefined && JSON.stringify(before) === JSON.stringify(next)) return false;
     adverts.set(address, next);

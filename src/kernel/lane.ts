@@ -123,8 +123,6 @@ export function openLane(shell: string, env: Readonly<Record<string, string>>): 
     },
     run: (argv, input, { timeoutMs, forceKillAfterMs, maxBufferBytes, signal }) =>
       new Promise((resolve) => {
-        out.chunks = [];
-        err.chunks = [];
         out.tail = err.tail = '';
         const timers: NodeJS.Timeout[] = [];
         /** Why it is being ended, once it is. */
@@ -136,8 +134,8 @@ export function openLane(shell: string, env: Readonly<Record<string, string>>): 
           hold(false);
           resolve({
             ...(ending === undefined ? result : { ended: ending }),
-            stdout: text(out.chunks, marked),
-            stderr: text(err.chunks, marked === 0 ? 0 : marker.length),
+            stdout: take(out, marked),
+            stderr: take(err, marked === 0 ? 0 : marker.length),
           });
         };
         const end = (why: LaneResult['ended']): void => {
@@ -174,8 +172,9 @@ export function openLane(shell: string, env: Readonly<Record<string, string>>): 
   };
 }
 
-/** Text of chunks without their last `cut` bytes. */
-function text(chunks: readonly Buffer[], cut: number): string {
-  const all = Buffer.concat(chunks);
+/** Text of what was gathered, without its last `cut` bytes; a lane that waits holds nothing of it. */
+function take(gathered: { chunks: Buffer[] }, cut: number): string {
+  const all = Buffer.concat(gathered.chunks);
+  gathered.chunks = [];
   return all.toString('utf8', 0, all.length - cut);
 }

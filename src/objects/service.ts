@@ -107,7 +107,8 @@ function readClusterIPs(report: Report, spec: Json): readonly string[] {
     const one = many.filter(
       (ip, index) => many.findIndex((other) => other.includes(':') === ip.includes(':')) === index,
     );
-    if (one.length < many.length) note(report, 'spec.clusterIPs', 'has two addresses of one family; the first is kept');
+    if (one.length === many.length) return many;
+    note(report, 'spec.clusterIPs', 'has two addresses of one family; the first is kept');
     return one;
   }
   // Written down twice by the API server: one wrong address is one issue.

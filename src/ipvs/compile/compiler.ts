@@ -165,12 +165,10 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
     if (found === undefined) return;
     const { object, slices, fragment: before } = found;
     const fragment = object === undefined ? EMPTY_FRAGMENT : compileService(object, slices, context);
-    found.fragment = fragment;
     const previous = keysOf(before);
-    for (const item of fragment.items) {
-      if (previous.has(item.key)) store.replace(item);
-      else store.put(item);
-    }
+    // Those in force, not their equals: a Service is compiled again and again without a difference.
+    const items = fragment.items.map((item) => (previous.has(item.key) ? store.replace(item) : store.put(item)));
+    found.fragment = items.length === 0 ? fragment : { ...fragment, items };
     if (previous.size > 0) {
       const kept = keysOf(fragment);
       for (const old of previous) if (!kept.has(old)) store.drop(old);

@@ -34,10 +34,10 @@ export function sameItem(a: IpvsItem, b: IpvsItem): boolean {
 export interface ItemStore {
   /** One Map for the store's life. */
   readonly items: ReadonlyMap<string, IpvsItem>;
-  /** One more owner of the item. */
-  put(item: IpvsItem): void;
-  /** The same owner's item in a new form. */
-  replace(item: IpvsItem): void;
+  /** One more owner of the item. Returns the item in force, which an equal one before it remains. */
+  put(item: IpvsItem): IpvsItem;
+  /** The same owner's item in a new form. Returns the item in force, as `put` does. */
+  replace(item: IpvsItem): IpvsItem;
   /** One owner less; without any the item goes. */
   drop(key: string): void;
   /** Keys that differ from the call before. */
@@ -50,9 +50,10 @@ export function createItemStore(): ItemStore {
   /** Owners of an item beyond the first. */
   const owners = new Map<string, number>();
   let dirty = new Set<string>();
-  const set = (item: IpvsItem): void => {
+  const set = (item: IpvsItem): IpvsItem => {
     items.set(item.key, item);
     dirty.add(item.key);
+    return item;
   };
   return {
     items,
@@ -60,13 +61,13 @@ export function createItemStore(): ItemStore {
       const known = items.get(item.key);
       if (known !== undefined) {
         owners.set(item.key, (owners.get(item.key) ?? 0) + 1);
-        if (sameItem(known, item)) return;
+        if (sameItem(known, item)) return known;
       }
-      set(item);
+      return set(item);
     },
     replace(item) {
       const known = items.get(item.key);
-      if (known === undefined || !sameItem(known, item)) set(item);
+      return known !== undefined && sameItem(known, item) ? known : set(item);
     },
     drop(key) {
       const others = owners.get(key) ?? 0;
