@@ -392,6 +392,10 @@ describe('shared addresses', () => {
     });
     const last = compiler.update({ services: [{ key: 'default/b', object: undefined }] });
     expect(last.advertisements).toEqual([]);
+    // The other one has it still, though it has no endpoint any more.
+    expect(last.isServiceAddress('192.0.2.10')).toBe(true);
+    const nobody = compiler.update({ services: [{ key: 'default/a', object: undefined }] });
+    expect(nobody.isServiceAddress('192.0.2.10')).toBe(false);
   });
 
   test('their communities are united; a different MED is reported and the first one counts', () => {

@@ -116,7 +116,7 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
     const held = claims.get(prefix.slice(0, prefix.lastIndexOf('/')));
     return held !== undefined && held.every(([, claim]) => !claim.announce || !claim.local);
   };
-  let output: IngressOutput = { virtualIps: [], advertisements: [], issues: [], changed: false, everywhere };
+  const isServiceAddress = (address: string): boolean => claims.has(address);
 
   /** The claims of an address by the names of their Services. */
   const heldBy = (address: string) => [...(claims.get(address) ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
@@ -141,12 +141,15 @@ export function createIngressCompiler(node: string, options: IngressOptions = {}
       advertisements,
       changed,
       everywhere,
+      isServiceAddress,
       get virtualIps() {
         return (listed ??= sortedAddresses(claims.keys()).map(vipAt));
       },
       issues: [...issues.values(), ...sharedIssues.values()].flat(),
     };
   };
+
+  let output = view([], false);
 
   const endpointsOf = (key: string): Endpoints => {
     let [any, usable, local, localReady] = [false, false, false, false];

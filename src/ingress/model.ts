@@ -88,4 +88,6 @@ export interface IngressOutput {
    * What {@link aggregate} asks before it lets a wider prefix speak for an address.
    */
   readonly everywhere: (advertisement: Advertisement) => boolean;
+  /** Whether a Service has this address (canonical text), announced or not; costs no walk over all of them. */
+  readonly isServiceAddress: (address: string) => boolean;
 }

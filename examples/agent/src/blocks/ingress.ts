@@ -38,10 +38,8 @@ export function wireIngress(context: BlockContext): IngressBlock {
     withdrawOnMaintenance: flags['withdraw-on-maintenance'],
   });
   let latest: IngressOutput | undefined;
-  let addresses: ReadonlySet<string> | undefined;
   const update = (input: IngressInput) => {
     latest = compiler.update(input);
-    addresses = undefined;
     return { state: latest, dirty: new Set<string>() };
   };
   const feed = createFeed<IngressOutput>();
@@ -57,9 +55,6 @@ export function wireIngress(context: BlockContext): IngressBlock {
     ),
     issues: () => latest?.issues ?? [],
     everywhere: (advertisement) => latest?.everywhere(advertisement) ?? false,
-    isServiceAddress: (address) => {
-      addresses ??= new Set((latest?.virtualIps ?? []).map((vip) => vip.address));
-      return addresses.has(address);
-    },
+    isServiceAddress: (address) => latest?.isServiceAddress(address) ?? false,
   };
 }
