@@ -5,19 +5,14 @@
  */
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
-import { networkInterfaces } from 'node:os';
-import { SdkError, canonicalAddress, formatAddress, isAddress, parseAddress, unmapAddress } from '../../net/index.ts';
+import { SdkError } from '../../net/index.ts';
+import { createSiblings, plain } from './siblings.ts';
 import type { SocketOptions } from './socket-options.ts';
 import { createSocketOptions } from './socket-options.ts';
 import type { Connection, Transport } from './transport.ts';
 
 /** Milliseconds that a closing connection has to send its last words. */
 const LINGER_MS = 2000;
-
-function plain(address: string | undefined): string {
-  const text = (address ?? '').replace(/%.*$/, '');
-  return isAddress(text) ? formatAddress(unmapAddress(parseAddress(text))) : text;
-}
 
 function wrap(socket: Socket, options: SocketOptions): Connection {
   socket.setNoDelay(true);
@@ -151,21 +146,6 @@ export function createTcpTransport(options: SocketOptions = createSocketOptions(
       };
     },
 
-    siblings(address) {
-      for (const list of Object.values(networkInterfaces())) {
-        if (list === undefined || !list.some((one) => plain(one.address) === address)) continue;
-        const of = (test: (text: string) => boolean): string | undefined =>
-          list.map((one) => canonicalAddress(plain(one.address))).find(test);
-        const ipv4 = of((text) => !text.includes(':'));
-        const ipv6 = of((text) => text.includes(':') && !text.startsWith('fe8'));
-        const linkLocal = of((text) => text.startsWith('fe8'));
-        return {
-          ...(ipv4 === undefined ? {} : { ipv4 }),
-          ...(ipv6 === undefined ? {} : { ipv6 }),
-          ...(linkLocal === undefined ? {} : { linkLocal }),
-        };
-      }
-      return {};
-    },
+    siblings: createSiblings(),
   };
 }
