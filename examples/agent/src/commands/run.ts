@@ -5,6 +5,7 @@ import { reconcile, type Reconciler } from 'kube-router-sdk/kernel';
 import type { Server } from 'node:http';
 import {
   debounceTime,
+  delay,
   filter,
   firstValueFrom,
   interval,
@@ -45,6 +46,8 @@ const CARRY_MS = 30_000;
 const FIRST_PASS_MS = 120_000;
 /** How long after the last pass of a burst the garbage of the start is collected. */
 const TIDY_MS = 3_000;
+/** How long after that another burst still belongs to the start. */
+const BURSTS_MS = 20_000;
 
 /** Runs the command; resolves when a signal has ended it. `load` reads the configuration again. */
 export async function run(first: Config, env: Environment, load: () => Config): Promise<Outcome> {
@@ -127,14 +130,12 @@ async function live(
         servers.push(await openAdminPort(flags['admin-address'], flags['admin-port'], admin));
       }
       logState(log, state);
-      const tidy = state.passes$
-        .pipe(
-          filter(() => state.ready()),
-          debounceTime(TIDY_MS),
-          // Sessions open last, and what they learn is a burst of its own.
-          take(2),
-        )
-        .subscribe(tidyUp);
+      const settled$ = state.passes$.pipe(
+        filter(() => state.ready()),
+        debounceTime(TIDY_MS),
+      );
+      // Sessions open last, and what they learn is a burst of its own; a pass of much later is one of those that come each minute.
+      const tidy = settled$.pipe(take(2), takeUntil(settled$.pipe(take(1), delay(BURSTS_MS)))).subscribe(tidyUp);
       void ended.then(() => tidy.unsubscribe());
       void carrying(state, running, ended).then(() => {
         if (!signal.aborted) made.start();
