@@ -3,13 +3,13 @@
  * sessions come up in crowds: an answer is good for a moment.
  */
 import { networkInterfaces } from 'node:os';
-import { canonicalAddress, formatAddress, isAddress, parseAddress, unmapAddress } from '../../net/index.ts';
+import { formatAddress, isAddress, parseAddress, unmapAddress } from '../../net/index.ts';
 import type { Transport } from './transport.ts';
 
 /** Milliseconds that an answer is good for. */
 const GOOD_FOR_MS = 1000;
 
-/** An address without its zone, IPv4 in IPv6 as IPv4. */
+/** The canonical text of an address without its zone, IPv4 in IPv6 as IPv4. */
 export function plain(address: string | undefined): string {
   const text = (address ?? '').replace(/%.*$/, '');
   return isAddress(text) ? formatAddress(unmapAddress(parseAddress(text))) : text;
@@ -26,12 +26,11 @@ export function createSiblings(
 
   const look = (address: string): Found | undefined => {
     for (const list of Object.values(read())) {
-      if (list === undefined || !list.some((one) => plain(one.address) === address)) continue;
-      const of = (test: (text: string) => boolean): string | undefined =>
-        list.map((one) => canonicalAddress(plain(one.address))).find(test);
-      const ipv4 = of((text) => !text.includes(':'));
-      const ipv6 = of((text) => text.includes(':') && !text.startsWith('fe8'));
-      const linkLocal = of((text) => text.startsWith('fe8'));
+      const own = (list ?? []).map((one) => plain(one.address));
+      if (!own.includes(address)) continue;
+      const ipv4 = own.find((text) => !text.includes(':'));
+      const ipv6 = own.find((text) => text.includes(':') && !text.startsWith('fe8'));
+      const linkLocal = own.find((text) => text.startsWith('fe8'));
       return {
         ...(ipv4 === undefined ? {} : { ipv4 }),
         ...(ipv6 === undefined ? {} : { ipv6 }),
@@ -45,8 +44,7 @@ export function createSiblings(
     const known = answers.get(address);
     if (known !== undefined && now() - known.at < GOOD_FOR_MS) return known.found;
     const found = look(address);
-    if (found === undefined) answers.delete(address);
-    else answers.set(address, { at: now(), found });
+    if (found !== undefined) answers.set(address, { at: now(), found });
     return found ?? {};
   };
 }

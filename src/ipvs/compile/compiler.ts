@@ -168,7 +168,7 @@ export function createServiceCompiler(options: ServiceOptions): ServiceCompiler 
     const previous = keysOf(before);
     // Those in force, not their equals: a Service is compiled again and again without a difference.
     const items = fragment.items.map((item) => (previous.has(item.key) ? store.replace(item) : store.put(item)));
-    found.fragment = items.length === 0 ? fragment : { ...fragment, items };
+    found.fragment = { ...fragment, items };
     if (previous.size > 0) {
       const kept = keysOf(fragment);
       for (const old of previous) if (!kept.has(old)) store.drop(old);
