@@ -35,9 +35,6 @@ export interface DenialOptions {
   readonly restartMs?: number;
 }
 
-/** Bytes of a packet that the reader asks for: NFLOG's own header and enough to see the ports. */
-const SNAPSHOT = 256;
-
 function explain(packet: RefusedPacket, options: DenialOptions): Denial | undefined {
   const [direction, id = '', first] = packet.prefix.split(' ');
   if (direction !== 'ingress' && direction !== 'egress') return undefined;
@@ -85,7 +82,9 @@ export function watchDenials(options: DenialOptions): Observable<Denial> {
           if (denial !== undefined) subscriber.next(denial);
         }
       };
-      const args = ['-nlxx', '-s', String(SNAPSHOT), '-i', `nflog:${logGroup}`];
+      // No smaller snapshot: libpcap reads what the kernel gathered of a second into a buffer of that size, and what did not fit comes
+      // out as zeros.
+      const args = ['-nlxx', '-i', `nflog:${logGroup}`];
       const command = { file: 'tcpdump', args, ...(netns === undefined ? {} : { netns }) };
       running = await runner.start(command, { onStdout, signal: abort.signal });
       await running.exited;

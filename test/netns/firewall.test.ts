@@ -317,6 +317,9 @@ describe.each(Object.keys(BACKENDS) as Backend[])('%s', (backend) => {
     } finally {
       watching.unsubscribe();
     }
+    // Both of a second come from the kernel in one piece.
+    const known = [OUT[0], C[0]].map((source) => `${source} 80`);
+    for (const { source, port } of told) expect(known).toContain(`${source} ${port}`);
     await enforce(backend, policies, { clusterPolicies });
     await expectOutcomes('out>a:80 rejected', 'c>a:80 rejected');
     await enforce(backend, []);

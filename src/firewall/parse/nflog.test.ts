@@ -37,3 +37,14 @@ test('reads prefix, addresses, protocol and port, once a packet, and passes over
   };
   expect(found).toEqual([packet, packet]);
 });
+
+test('a long packet comes out before it has all been printed, and once', () => {
+  const read = createNflogReader();
+  const lines = SYN.split('\n');
+  // 4 + 1,500 bytes of payload instead of 4 + 60.
+  lines[9] = lines[9]!.replace('4000 0900', 'e005 0900');
+  const found = lines.map(read);
+  for (let line = 0; line < 100; line++) found.push(read('\t0x00d0:  6162 6162 6162 6162 6162 6162 6162 6162'));
+  expect(found.filter((one) => one !== undefined)).toMatchObject([{ source: '10.1.0.2', protocol: 'tcp', port: 80 }]);
+  expect(found.findIndex((one) => one !== undefined)).toBeLessThan(30);
+});

@@ -18,6 +18,8 @@ export interface RefusedPacket {
 
 const PREFIX = 10;
 const PAYLOAD = 9;
+/** Bytes of a packet that tell its ends and ports, IPv6 extension headers included. */
+const ENOUGH = 256;
 const PROTOCOLS: Readonly<Record<number, string>> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'ipv6-icmp', 132: 'sctp' };
 /** IPv6 extension headers that are skipped to find the transport: hop-by-hop, routing, destination options. */
 const EXTENSIONS = new Set([0, 43, 60]);
@@ -54,14 +56,14 @@ function readPacket(bytes: Uint8Array, prefix: string): RefusedPacket | undefine
   };
 }
 
-/** Reads the header as far as it has come; `undefined` until prefix and payload are complete. */
+/** Reads the header as far as it has come; `undefined` until the prefix is complete and enough of the payload is there. */
 function readMessage(bytes: Uint8Array): RefusedPacket | undefined {
   let prefix = '';
   for (let at = 4; at + 4 <= bytes.length;) {
     const length = bytes[at]! | (bytes[at + 1]! << 8);
     const type = bytes[at + 2]! | (bytes[at + 3]! << 8);
-    if (length < 4 || at + length > bytes.length) return undefined;
     const value = bytes.subarray(at + 4, at + length);
+    if (length < 4 || value.length < Math.min(length - 4, type === PAYLOAD ? ENOUGH : Infinity)) return undefined;
     if (type === PREFIX) prefix = new TextDecoder().decode(value).replace(/\0.*$/s, '');
     if (type === PAYLOAD) return readPacket(value, prefix);
     at += (length + 3) & ~3;
