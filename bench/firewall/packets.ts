@@ -11,7 +11,7 @@ import { linearShape } from './linear.ts';
 import { benchWorld } from './world.ts';
 import type { BenchWorld } from './world.ts';
 
-/** Microseconds of one node: a round trip of an established flow, and one way of a packet that begins a flow. */
+/** Microseconds: a round trip of an established flow, and one way of a packet that begins a flow; means over pairs of pods. */
 export interface PacketCost {
   readonly established: number;
   readonly new: number;
@@ -24,11 +24,19 @@ function run(file: string, args: readonly string[], input?: string): string {
   return stdout;
 }
 
+/** Servers of different classes: how many sets a packet meets depends on where in the tree its pods' classes are. */
+const PAIRS = [
+  { namespace: 'ns-0', tier: 'front' },
+  { namespace: 'ns-0', tier: 'back' },
+  { namespace: 'ns-1', tier: 'front' },
+  { namespace: 'ns-1', tier: 'back' },
+] as const;
+
 /** Two pods of the node that policy lets talk: the second is selected by a policy that admits the first on port 8080. */
-function talkers({ pods }: BenchWorld): [PodObject, PodObject] {
-  const own = pods.filter((pod) => pod.nodeName === 'node-0' && pod.namespace === 'ns-0');
+function talkers({ pods }: BenchWorld, { namespace, tier }: (typeof PAIRS)[number]): [PodObject, PodObject] {
+  const own = pods.filter((pod) => pod.nodeName === 'node-0' && pod.namespace === namespace);
   const client = own.find(({ labels }) => labels['app'] === 'web');
-  const server = own.find(({ labels }) => labels['app'] === 'api');
+  const server = own.find(({ labels }) => labels['app'] === 'api' && labels['tier'] === tier);
   if (client === undefined || server === undefined) throw new Error('the world has no pods that talk');
   return [client, server];
 }
@@ -111,8 +119,12 @@ export async function packetCosts(
   };
   try {
     const paths: object[] = [];
-    for (const [index, { name, world: own, rules }] of nodes.entries()) {
-      const [client, server] = talkers(own);
+    const all = nodes.flatMap((node) => {
+      const pairs = node.name.startsWith('no rules') ? PAIRS.slice(0, 1) : PAIRS;
+      return pairs.map((pair) => ({ ...node, pair }));
+    });
+    for (const [index, { world: own, rules, pair }] of all.entries()) {
+      const [client, server] = talkers(own, pair);
       const [source = '', destination = ''] = [client.ips[0], server.ips[0]];
       const node = create(`${prefix}-${index}n`);
       inside(node, 'sysctl', ['-qw', 'net.ipv4.ip_forward=1', 'net.ipv4.conf.all.rp_filter=0']);
@@ -138,11 +150,18 @@ export async function packetCosts(
       };
       const [from, to] = [pod('c', source), pod('s', destination)];
       await rules(node, own);
-      paths.push({ name, client: from, server: to, node, source, destination, port: 8080 });
+      paths.push({ name: node, client: from, server: to, node, source, destination, port: 8080 });
     }
     const program = new URL('packets.py', import.meta.url).pathname;
+    const costs = JSON.parse(run('python3', [program], JSON.stringify(paths))) as Record<string, PacketCost>;
+    const byName = new Map<string, PacketCost[]>();
+    for (const [index, { name }] of all.entries()) {
+      byName.set(name, [...(byName.get(name) ?? []), costs[`${prefix}-${index}n`]!]);
+    }
+    const mean = (of: readonly PacketCost[], kind: keyof PacketCost): number =>
+      of.reduce((sum, cost) => sum + cost[kind], 0) / of.length;
     return new Map(
-      Object.entries(JSON.parse(run('python3', [program], JSON.stringify(paths))) as Record<string, PacketCost>),
+      [...byName].map(([name, of]) => [name, { established: mean(of, 'established'), new: mean(of, 'new') }]),
     );
   } finally {
     for (const name of made) spawnSync('ip', ['netns', 'del', name]);

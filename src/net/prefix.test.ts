@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { addressFromBigInt, addressToBigInt, formatAddress, parseAddress } from './address.ts';
 import type { Prefix } from './prefix.ts';
 import {
+  commonPrefix,
   comparePrefixes,
   contains,
   canonicalPrefix,
@@ -146,4 +147,16 @@ it('host prefixes and order', () => {
     '::/0',
     '2001:db8::/32',
   ]);
+});
+
+it('the prefix that two have in common holds both, and half of it does not', () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.tuple(prefix4, prefix4), fc.tuple(prefix6, prefix6)), ([a, b]) => {
+      const both = commonPrefix(a, b);
+      expect(contains(both, a) && contains(both, b)).toBe(true);
+      const half = maskAddress(a, both.length + 1);
+      expect(both.length === Math.min(a.length, b.length) || !contains(half, b)).toBe(true);
+    }),
+  );
+  expect(() => commonPrefix(parsePrefix('10.0.0.0/8'), parsePrefix('::/0'))).toThrow('no prefix in common');
 });

@@ -142,6 +142,24 @@ export function overlaps(a: Prefix, b: Prefix): boolean {
   return a.length <= b.length ? contains(a, b) : contains(b, a);
 }
 
+/**
+ * The longest prefix that holds two others of one family.
+ * @throws RangeError across families
+ */
+export function commonPrefix(a: Prefix, b: Prefix): Prefix {
+  if (a.family !== b.family)
+    throw new RangeError(`${formatPrefix(a)} and ${formatPrefix(b)} have no prefix in common.`);
+  const [left, right] = a.family === 4 ? [[a.value], [(b as Prefix4).value]] : [a.words, (b as Prefix6).words];
+  let length = Math.min(a.length, b.length);
+  for (const [index, word] of left.entries()) {
+    const difference = word ^ (right[index] ?? 0);
+    if (difference === 0) continue;
+    length = Math.min(length, index * 32 + Math.clz32(difference));
+    break;
+  }
+  return maskAddress(a, length);
+}
+
 /** Orders prefixes: IPv4 before IPv6, then by network address, then the shorter first. */
 export function comparePrefixes(a: Prefix, b: Prefix): number {
   return compareAddresses(a, b) || a.length - b.length;

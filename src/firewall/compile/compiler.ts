@@ -16,6 +16,8 @@ import { NO_GROUPS, createCluster } from './cluster.ts';
 import type { AddressState, Cluster } from './cluster.ts';
 import { createClasses } from './classes.ts';
 import type { Classes } from './classes.ts';
+import { createCover } from './cover.ts';
+import type { Cover } from './cover.ts';
 import { createDispatch } from './dispatch.ts';
 import type { Dispatch } from './dispatch.ts';
 import { createPeers } from './peers.ts';
@@ -68,6 +70,7 @@ interface FamilyCompiler {
   readonly peers: Peers;
   readonly classes: Classes;
   readonly dispatch: Readonly<Record<Direction, Dispatch>>;
+  readonly covers: Readonly<Record<Direction, Cover>>;
   readonly local: LiveSet | undefined;
 }
 
@@ -81,12 +84,13 @@ function createFamily(cluster: Cluster, family: 4 | 6, localPods: boolean): Fami
     peers,
     classes: createClasses(store, peers),
     dispatch: { ingress: createDispatch(store, 'ingress'), egress: createDispatch(store, 'egress') },
+    covers: { ingress: createCover(), egress: createCover() },
     local: localPods ? store.createSet({ name: localSet(family), kind: 'ip', role: 'local' }) : undefined,
   };
 }
 
 /** Moves an address from its classes to those of its owner. */
-function classify(state: AddressState, cluster: Cluster, { classes }: FamilyCompiler): void {
+function classify(state: AddressState, cluster: Cluster, { classes, covers }: FamilyCompiler): void {
   const selecting = state.owner?.local === true ? cluster.selecting(state.owner) : undefined;
   for (const direction of DIRECTIONS) {
     const policies = selecting?.[direction] ?? [];
@@ -94,6 +98,8 @@ function classify(state: AddressState, cluster: Cluster, { classes }: FamilyComp
     const before = state[direction];
     if (after === before) continue;
     if (after !== undefined) after.size++;
+    if (before === undefined) covers[direction].add(state.address);
+    else if (after === undefined) covers[direction].remove(state.address);
     if (before !== undefined) {
       before.size--;
       classes.retire(before);
@@ -102,7 +108,7 @@ function classify(state: AddressState, cluster: Cluster, { classes }: FamilyComp
   }
 }
 
-/** Puts an address into exactly the groups that lead to its classes. */
+/** Puts an address into exactly the sets that lead to its classes. */
 function regroup(state: AddressState, { store, dispatch }: FamilyCompiler): void {
   const { ingress, egress, groups: held } = state;
   const path = (direction: Direction): readonly LiveSet[] => {
@@ -120,17 +126,14 @@ function regroup(state: AddressState, { store, dispatch }: FamilyCompiler): void
 
 /** Puts an address into exactly the sets that it belongs to. */
 function place(state: AddressState, family: FamilyCompiler): void {
-  const { store, peers, dispatch, local } = family;
+  const { store, peers, local } = family;
   regroup(state, family);
   const wanted = peers.memberships(state);
   const add = (set: LiveSet | undefined): void => {
     if (set !== undefined) wanted.push({ set, member: state.address });
   };
   for (const direction of DIRECTIONS) {
-    const found = state[direction];
-    if (found === undefined) continue;
-    add(found.set);
-    add(dispatch[direction].isolated);
+    add(state[direction]?.set);
   }
   if (state.owner?.local === true) add(local);
   const held = state.memberships;
@@ -163,7 +166,8 @@ export function createPolicyCompiler(options: PolicyCompilerOptions): PolicyComp
 
   /** Drops what nothing needs any more; the addresses of classes to which other groups lead now join those. */
   const sweep = (family: FamilyCompiler): void => {
-    const { classes, dispatch, peers } = family;
+    const { classes, dispatch, peers, covers, store } = family;
+    store.setCovers({ ingress: covers.ingress.prefix, egress: covers.egress.prefix });
     const changed = classes.sweep();
     peers.sweep();
     const moved = [...changed].flatMap((direction) =>

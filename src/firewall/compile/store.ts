@@ -15,7 +15,8 @@ export interface LiveSet extends CompiledSet {
 export interface Store extends FamilyState {
   readonly sets: Map<string, LiveSet>;
   readonly chains: Map<string, Chain>;
-  roots: { readonly ingress?: string; readonly egress?: string };
+  roots: FamilyState['roots'];
+  covers: FamilyState['covers'];
   createSet(set: Omit<LiveSet, 'family' | 'members'>, members?: Map<string, boolean>): LiveSet;
   dropSet(name: string): void;
   addMember(set: LiveSet, member: string): void;
@@ -23,6 +24,7 @@ export interface Store extends FamilyState {
   putChain(chain: Chain): void;
   dropChain(name: string): void;
   setRoots(roots: Store['roots']): void;
+  setCovers(covers: Store['covers']): void;
   /** Keys changed since the last call. */
   takeDirty(into: Set<string>): void;
 }
@@ -42,6 +44,7 @@ export function createStore(family: Family): Store {
     sets,
     chains,
     roots: {},
+    covers: {},
     createSet(set, members = new Map<string, boolean>()) {
       const live: LiveSet = { ...set, family, members };
       sets.set(set.name, live);
@@ -70,6 +73,11 @@ export function createStore(family: Family): Store {
     setRoots(roots) {
       if (roots.ingress === this.roots.ingress && roots.egress === this.roots.egress) return;
       this.roots = roots;
+      dirty.add(dirtyKey(family, 'roots'));
+    },
+    setCovers(covers) {
+      if (covers.ingress === this.covers.ingress && covers.egress === this.covers.egress) return;
+      this.covers = covers;
       dirty.add(dirtyKey(family, 'roots'));
     },
     takeDirty(into) {

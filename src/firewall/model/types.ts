@@ -44,15 +44,17 @@ export interface ClassChain {
   readonly otherwise: 'allow' | 'deny';
 }
 
-/** Finds the class of a pod: the first set that holds the address names the chain. */
+/** A step on the way to a pod's class: the first set that holds the address names the chain. */
 export interface DispatchChain {
   readonly kind: 'dispatch';
   readonly name: string;
   readonly family: Family;
   readonly direction: Direction;
   readonly branches: readonly { readonly set: string; readonly chain: string }[];
-  /** The class of those that no set holds; absent: they are refused. */
-  readonly rest?: { readonly set: string; readonly chain: string };
+  /** Chain of the class of those that no set holds; absent in a root, where they are not isolated. */
+  readonly rest?: string;
+  /** In a root: the sets of classes that no chain asks for. */
+  readonly unasked?: readonly string[];
 }
 
 /** A chain of the compiled state. */
@@ -63,7 +65,8 @@ export type SetKind = 'ip' | 'net' | 'ip,port';
 
 /**
  * What a set is for, which decides when its changes are applied: `peer`, `block` and `named` are matched by rules, `class`
- * and `group` lead to chains, `isolated` makes a pod subject to policy, `local` holds the pods that are programmed.
+ * and `group` lead to chains, `isolated` does so too and thereby makes a pod subject to policy, `local` holds the pods that are
+ * programmed.
  */
 export type SetRole = 'peer' | 'block' | 'named' | 'class' | 'group' | 'isolated' | 'local';
 
@@ -86,8 +89,10 @@ export interface FamilyState {
   readonly family: Family;
   readonly sets: ReadonlyMap<string, CompiledSet>;
   readonly chains: ReadonlyMap<string, Chain>;
-  /** Dispatch chain of each direction; absent when no local pod is isolated in it. */
+  /** Dispatch chain of each direction, whose sets hold the isolated pods; absent when no local pod is isolated in it. */
   readonly roots: { readonly ingress?: string; readonly egress?: string };
+  /** Canonical prefix around all isolated pods of each direction; absent when there is none. */
+  readonly covers: { readonly ingress?: string | undefined; readonly egress?: string | undefined };
 }
 
 /** The compiled policies of one node. */
@@ -95,8 +100,20 @@ export interface FirewallState {
   readonly families: { readonly 4: FamilyState; readonly 6: FamilyState };
 }
 
-/** Names that are the same in every state. */
-export const isolatedSet = (family: Family, direction: Direction): string => `krs${family}-iso-${direction}`;
+/** Name of a set of isolated pods, by what it holds of them: 27 to 29 characters, which leaves room for the suffix of a copy. */
+export const isolatedSet = (family: Family, direction: Direction, hash: string): string =>
+  `krs${family}-iso-${direction}-${hash.slice(0, 12)}`;
+
+/** Direction of a set of isolated pods, by its name. */
+export function isolatedDirection(name: string): Direction | undefined {
+  return /^krs[46]-iso-(ingress|egress)/.exec(name)?.[1] as Direction | undefined;
+}
+
+/** Whether an address is that of an isolated pod. */
+export function isIsolated({ roots, chains, sets }: FamilyState, direction: Direction, address: string): boolean {
+  const root = chains.get(roots[direction] ?? '');
+  return root?.kind === 'dispatch' && root.branches.some(({ set }) => sets.get(set)?.members.has(address) === true);
+}
 
 /** Local pods whose rules are in force; the name is kube-router's. */
 export const localSet = (family: Family): string => `${family === 6 ? 'inet6:' : ''}kube-router-local-pods`;
@@ -105,7 +122,7 @@ export const localSet = (family: Family): string => `${family === 6 ? 'inet6:' :
 const SEPARATOR = '|';
 
 /**
- * Kinds of dirty keys: a whole set, one member of a set, a chain, the roots of a family; `together` says that one object changed
+ * Kinds of dirty keys: a whole set, one member of a set, a chain, the roots and covers of a family; `together` says that one object changed
  * many members at once.
  */
 export type DirtyKind = 'set' | 'member' | 'chain' | 'roots' | 'together';

@@ -5,6 +5,7 @@
 import { SdkError } from '../../net/errors.ts';
 import type { Family } from '../../net/values.ts';
 import { localSet } from '../model/types.ts';
+import type { Direction } from '../model/types.ts';
 import { ENTRIES, HOOKS, jumpRule } from '../render/iptables.ts';
 import type { Hook } from '../render/iptables.ts';
 
@@ -67,6 +68,25 @@ export function findFlipped(families: ObservedIptables['families']): Set<string>
     }
   }
   return flipped;
+}
+
+/** The rules of an entry chain that lead on to the roots. */
+export function leadsOf(rules: readonly string[] | undefined): readonly string[] {
+  return (rules ?? []).filter((rule) => / ?-j KUBE-POD-FW-\S+$/.test(rule));
+}
+
+/** Sets whose members are isolated by the rules in force, by the name in the kernel. */
+export function isolatingSets({ chains }: ObservedFamily): Readonly<Record<Direction, ReadonlySet<string>>> {
+  const found = { ingress: new Set<string>(), egress: new Set<string>() };
+  for (const lead of leadsOf(chains.get(ENTRIES.FORWARD))) {
+    // An earlier layout had one set for all, which led to the root.
+    const rules = lead.includes('--match-set ') ? [lead] : (chains.get(lead.slice(lead.lastIndexOf(' ') + 1)) ?? []);
+    for (const rule of rules) {
+      const [, set, end] = /^-m set --match-set (\S+) (src|dst) .*-[jg] KUBE-/.exec(rule) ?? [];
+      if (set !== undefined) found[end === 'dst' ? 'ingress' : 'egress'].add(set);
+    }
+  }
+  return found;
 }
 
 /** Rules as they are while some sets go by the name of their copy. */

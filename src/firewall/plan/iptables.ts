@@ -4,15 +4,17 @@
  * Which changes of members come before the commit, after it, or at its very instant, is said in sets.ts. Without a change of
  * chains 1, 3 and 5 are one batch.
  */
+import { parseAddress } from '../../net/address.ts';
+import { contains, tryParsePrefix } from '../../net/prefix.ts';
 import type { Family } from '../../net/values.ts';
 import type { PlanOptions } from '../../kernel/types.ts';
 import { parseDirtyKey } from '../model/types.ts';
-import type { Chain, Direction, FamilyState, FirewallState } from '../model/types.ts';
+import type { Chain, FamilyState, FirewallState } from '../model/types.ts';
 import { firstGeneration, nextGeneration } from '../model/options.ts';
 import type { EntryOptions } from '../model/options.ts';
 import { ENTRIES, HOOKS, heldGeneration, renderChain, renderEntries } from '../render/iptables.ts';
 import type { Hook } from '../render/iptables.ts';
-import { inForce, originalOf, withCopies } from '../parse/iptables.ts';
+import { inForce, leadsOf, originalOf, withCopies } from '../parse/iptables.ts';
 import type { ObservedFamily, ObservedIptables } from '../parse/iptables.ts';
 import { planSets, roleOf } from './sets.ts';
 import type { SetOperation, SetPlan } from './sets.ts';
@@ -45,18 +47,8 @@ function sameRules(a: readonly string[] | undefined, b: readonly string[]): bool
 
 function namesAny(chain: Chain, sets: ReadonlySet<string>): boolean {
   if (chain.kind === 'dispatch')
-    return chain.branches.some(({ set }) => sets.has(set)) || sets.has(chain.rest?.set ?? '');
+    return chain.branches.some(({ set }) => sets.has(set)) || (chain.unasked ?? []).some((set) => sets.has(set));
   return chain.rules.some(({ peer = '', named = '' }) => sets.has(peer) || sets.has(named));
-}
-
-/** Which chain finds the classes of a direction now. */
-function heldRoot(observed: ObservedFamily, direction: Direction): string | undefined {
-  const end = direction === 'ingress' ? 'dst' : 'src';
-  for (const rule of observed.chains.get(ENTRIES.FORWARD) ?? []) {
-    const found = /^-m set --match-set \S+-iso-\S+ (src|dst) -j (\S+)$/.exec(rule);
-    if (found?.[1] === end) return found[2];
-  }
-  return undefined;
 }
 
 function planChains(
@@ -120,12 +112,40 @@ function planChains(
   };
 }
 
-/** Whether every class that judges pods now would still be found from the new roots. */
+/** Sets that lead to each class, its own among them where it is asked for. */
+function waysOf({ roots, chains }: FamilyState): Map<string, readonly string[]> {
+  const ways = new Map<string, readonly string[]>();
+  const follow = (name: string | undefined, way: readonly string[]): void => {
+    const chain = chains.get(name ?? '');
+    if (chain?.kind === 'class') ways.set(chain.name, way);
+    if (chain?.kind !== 'dispatch') return;
+    for (const branch of chain.branches) follow(branch.chain, [...way, branch.set]);
+    follow(chain.rest, way);
+  };
+  follow(roots.ingress, []);
+  follow(roots.egress, []);
+  return ways;
+}
+
+/** Whether all whom a class judges now would be found by the new roots, though nobody may be taken out of a set. */
 function covers(state: FirewallState, observed: ObservedIptables): boolean {
-  for (const [name, set] of observed.sets) {
+  const ways = { 4: waysOf(state.families[4]), 6: waysOf(state.families[6]) };
+  for (const [name, { family, members }] of observed.sets) {
     const own = originalOf(name);
-    if (name !== inForce(observed, own) || roleOf(name) !== 'class' || set.members.size === 0) continue;
-    if (!state.families[set.family].sets.has(own)) return false;
+    if (name !== inForce(observed, own) || roleOf(name) !== 'class' || members.size === 0) continue;
+    const { sets, covers: around } = state.families[family];
+    const wanted = sets.get(own);
+    const way = ways[family].get(wanted?.chain ?? '');
+    if (wanted === undefined || way === undefined) return false;
+    const cover = tryParsePrefix(around[wanted.direction!] ?? '');
+    if (cover !== undefined) {
+      for (const member of members.keys()) if (!contains(cover, parseAddress(member))) return false;
+    }
+    for (const set of way) {
+      // A set that appears is filled in time with those who stay in the class, not with those who go.
+      const found = (observed.sets.get(inForce(observed, set)) ?? wanted).members;
+      for (const member of members.keys()) if (!found.has(member)) return false;
+    }
   }
   return true;
 }
@@ -145,10 +165,8 @@ export function planIptables(
   const destroy: SetOperation[] = [];
   if (prune || covers(state, observed)) {
     for (const family of FAMILIES) {
-      const { roots } = state.families[family];
-      const newRoots = (['ingress', 'egress'] as const).some(
-        (direction) => heldRoot(observed.families[family], direction) !== roots[direction],
-      );
+      const wanted = leadsOf(renderEntries(state.families[family], options).get(ENTRIES.FORWARD));
+      const newRoots = !sameRules(leadsOf(observed.families[family].chains.get(ENTRIES.FORWARD)), wanted);
       const sets = planSets(state.families[family], observed, { prune, dirty, newRoots });
       prepare.push(...sets.before);
       commit.push(...sets.after);

@@ -6,7 +6,7 @@ import type { PlanOptions } from '../../kernel/types.ts';
 import type { Family } from '../../net/values.ts';
 import { firstGeneration, nextGeneration } from '../model/options.ts';
 import type { EntryOptions } from '../model/options.ts';
-import { isolatedSet, parseDirtyKey } from '../model/types.ts';
+import { isIsolated, parseDirtyKey } from '../model/types.ts';
 import type { CompiledSet, Direction, FamilyState, FirewallState } from '../model/types.ts';
 import type { ObservedNftables, ObservedTable } from '../parse/nftables.ts';
 import {
@@ -59,6 +59,7 @@ interface Draft {
   readonly dropSets: string[];
 }
 
+const CLASS_SET = { 4: 'krs4-class-', 6: 'krs6-class-' } as const;
 const plain = (role: CompiledSet['role']): boolean => role !== 'class' && role !== 'group' && role !== 'isolated';
 const nameOf = (set: CompiledSet): string => (set.role === 'local' ? LOCAL_SET : set.name);
 
@@ -129,8 +130,7 @@ function planTable(
   };
   const address = family === 4 ? 'ipv4_addr' : 'ipv6_addr';
   if (!observed.sets.has(SELF_SET)) draft.createSets.set(SELF_SET, `type ${address} . ${address};`);
-  const isolated = (text: string): boolean =>
-    DIRECTIONS.some((direction) => state.sets.get(isolatedSet(family, direction))?.members.has(text) === true);
+  const isolated = (text: string): boolean => DIRECTIONS.some((direction) => isIsolated(state, direction, text));
   const hairpin = (text: string): void => {
     const pair = `${text} . ${text}`;
     draftElement(draft, SELF_SET, isolated(text), observed.sets.get(SELF_SET)?.has(pair) === true, pair, prune);
@@ -182,9 +182,8 @@ function planTable(
       else if (set.role === 'isolated') for (const text of set.members.keys()) hairpin(text);
     }
     for (const direction of DIRECTIONS) {
-      const set = state.sets.get(isolatedSet(family, direction));
       for (const text of observed.maps.get(verdictMap(direction))?.keys() ?? []) {
-        if (set?.members.has(text) !== true) freed(direction, text);
+        if (!isIsolated(state, direction, text)) freed(direction, text);
       }
     }
     for (const pair of observed.sets.get(SELF_SET) ?? []) hairpin(pair.slice(0, pair.indexOf(' ')));
@@ -201,19 +200,26 @@ function planTable(
     if (kind === 'chain') chain(name);
     if (kind !== 'set' && kind !== 'member') continue;
     const set = state.sets.get(name);
-    const direction = DIRECTIONS.find((one) => name === isolatedSet(family, one));
-    if (direction !== undefined) {
-      const texts = kind === 'member' ? [member] : [...(set?.members.keys() ?? [])];
-      if (kind === 'set') texts.push(...(observed.maps.get(verdictMap(direction))?.keys() ?? []));
-      for (const text of texts) {
-        if (set?.members.has(text) !== true) freed(direction, text);
-        hairpin(text);
+    const left = (direction: Direction, text: string): void => {
+      if (!isIsolated(state, direction, text)) freed(direction, text);
+      hairpin(text);
+    };
+    if (set === undefined && kind === 'set' && name.startsWith(CLASS_SET[family])) {
+      const gone = `KUBE-NWPLCY-${name.slice(CLASS_SET[family].length)}`;
+      for (const direction of DIRECTIONS) {
+        for (const [text, chain] of observed.maps.get(verdictMap(direction)) ?? [])
+          if (chain === gone) left(direction, text);
       }
     } else if (set === undefined) {
       if (kind === 'set' && observed.sets.has(name) && prune) draft.dropSets.push(name);
     } else if (set.role === 'class') {
-      if (kind === 'set') judged(set);
-      else if (set.members.has(member)) draftVerdict(draft, observed, set.direction!, member, set.chain);
+      if (kind === 'set') {
+        judged(set);
+        for (const text of set.members.keys()) hairpin(text);
+      } else if (set.members.has(member)) {
+        draftVerdict(draft, observed, set.direction!, member, set.chain);
+        hairpin(member);
+      } else left(set.direction!, member);
     } else if (plain(set.role) && !whole.has(name)) {
       const held = observed.sets.get(nameOf(set));
       if (kind === 'set' || held === undefined || set.kind === 'net') {

@@ -5,9 +5,9 @@
  * that keep their class); else the sets that change get copies, complete before one commit of the chains turns to them.
  */
 import type { Family } from '../../net/values.ts';
-import { dirtyKey, localSet, parseDirtyKey } from '../model/types.ts';
+import { dirtyKey, isIsolated, isolatedDirection, localSet, parseDirtyKey } from '../model/types.ts';
 import type { ChainRule, CompiledSet, Direction, FamilyState, SetKind, SetRole } from '../model/types.ts';
-import { copyName, inForce, originalOf } from '../parse/iptables.ts';
+import { copyName, inForce, isolatingSets, originalOf } from '../parse/iptables.ts';
 import type { ObservedIptables, ObservedSet } from '../parse/iptables.ts';
 
 /** One change of a set, by the name that it has in the kernel. */
@@ -64,6 +64,7 @@ interface AddressChange {
   readonly changes: MemberChange[];
   joinsPeers: boolean;
   leavesPeers: boolean;
+  /** Directions in which it comes to be isolated, and in which it ceases to be. */
   readonly enters: Set<Direction>;
   readonly exits: Set<Direction>;
   readonly classed: Set<Direction>;
@@ -72,9 +73,19 @@ interface AddressChange {
 interface Draft {
   readonly fresh: CompiledSet[];
   readonly dropped: Set<string>;
-  /** Sets that cannot be changed in place: too small, or of another type. */
+  /** Sets that cannot be changed in place: too small, of another type, or such as would isolate too early. */
   readonly outgrown: Set<string>;
   readonly addresses: Map<string, AddressChange>;
+  /** Members that a set would isolate at the very commit, because a pass that was interrupted or another flavour left them there. */
+  readonly early: { readonly set: string; readonly member: string }[];
+}
+
+/** Who is isolated. */
+interface Isolation {
+  /** Sets that isolate by the rules in force, by the name in the kernel. */
+  readonly sets: Readonly<Record<Direction, ReadonlySet<string>>>;
+  before(direction: Direction, address: string): boolean;
+  after(direction: Direction, address: string): boolean;
 }
 
 /** What leads to a chain. */
@@ -102,8 +113,6 @@ function about(draft: Draft, address: string): AddressChange {
   return found;
 }
 
-const directionOf = (name: string): Direction => (name.includes('egress') ? 'egress' : 'ingress');
-
 function draftMember(
   draft: Draft,
   name: string,
@@ -115,14 +124,13 @@ function draftMember(
   const held = observed?.members.get(member);
   if (wanted === held) return;
   const role = set?.role ?? roleOf(name);
-  const direction = set?.direction ?? (role === 'isolated' ? directionOf(name) : undefined);
+  const direction = set?.direction ?? isolatedDirection(name);
   const address = about(draft, role === 'block' || set?.kind === 'net' ? '' : addressOf(member));
   address.changes.push({ name, role, direction, member, wanted, held });
   if (RULES.includes(role)) {
     if (held !== undefined) address.leavesPeers = true;
     if (wanted !== undefined) address.joinsPeers = true;
-  } else if (role === 'isolated') (wanted === undefined ? address.exits : address.enters).add(direction!);
-  else if (role === 'class' && wanted !== undefined && direction !== undefined) address.classed.add(direction);
+  } else if (role === 'class' && wanted !== undefined && direction !== undefined) address.classed.add(direction);
 }
 
 function draftSet(
@@ -130,13 +138,15 @@ function draftSet(
   name: string,
   set: CompiledSet | undefined,
   observed: ObservedSet | undefined,
-  isolated: (direction: Direction, address: string) => boolean,
+  isolated: Isolation,
+  kernel: string,
 ): void {
   if (set === undefined) {
     draft.dropped.add(name);
-    // Its rule goes with the commit, which frees everybody in it.
-    if (observed !== undefined && roleOf(name) === 'isolated') {
-      for (const member of observed.members.keys()) about(draft, member).exits.add(directionOf(name));
+    // Its rule goes with the commit, which frees those who are in no other.
+    const direction = isolatedDirection(name);
+    if (observed !== undefined && direction !== undefined) {
+      for (const member of observed.members.keys()) if (!isolated.after(direction, member)) about(draft, member);
     }
     return;
   }
@@ -144,14 +154,22 @@ function draftSet(
     draft.fresh.push(set);
     if (set.role === 'class') {
       for (const member of set.members.keys()) {
-        if (isolated(set.direction!, member)) about(draft, member).classed.add(set.direction!);
+        if (isolated.before(set.direction!, member)) about(draft, member).classed.add(set.direction!);
       }
     } else if (set.role === 'isolated' || set.role === 'local') {
-      for (const member of set.members.keys()) draftMember(draft, name, set, undefined, member);
+      for (const member of set.members.keys()) {
+        if (set.role === 'local' || !isolated.before(set.direction!, member))
+          draftMember(draft, name, set, undefined, member);
+      }
     }
     return;
   }
   if (set.members.size > observed.maxelem || observed.type !== `hash:${set.kind}`) draft.outgrown.add(name);
+  if (set.role === 'isolated' && !isolated.sets[set.direction!].has(kernel)) {
+    for (const member of observed.members.keys()) {
+      if (!isolated.before(set.direction!, member)) draft.early.push({ set: name, member });
+    }
+  }
   for (const member of set.members.keys()) draftMember(draft, name, set, observed, member);
   for (const member of observed.members.keys()) {
     if (!set.members.has(member)) draftMember(draft, name, set, observed, member);
@@ -160,18 +178,47 @@ function draftSet(
 
 function draftFamily(state: FamilyState, observed: ObservedIptables, dirty: ReadonlySet<string> | undefined): Draft {
   const { family, sets } = state;
-  const draft: Draft = { fresh: [], dropped: new Set(), outgrown: new Set(), addresses: new Map() };
-  const held = (name: string): ObservedSet | undefined => observed.sets.get(inForce(observed, name));
-  const iso = { ingress: held(`krs${family}-iso-ingress`), egress: held(`krs${family}-iso-egress`) };
-  const isolated = (direction: Direction, address: string): boolean => iso[direction]?.members.has(address) === true;
+  const draft: Draft = { fresh: [], dropped: new Set(), outgrown: new Set(), addresses: new Map(), early: [] };
+  const now = (name: string): string => inForce(observed, name);
+  const held = (name: string): ObservedSet | undefined => observed.sets.get(now(name));
+  const isolating = isolatingSets(observed.families[family]);
+  const isolated: Isolation = {
+    sets: isolating,
+    before: (direction, address) => {
+      for (const name of isolating[direction]) if (observed.sets.get(name)?.members.has(address) === true) return true;
+      return false;
+    },
+    after: (direction, address) => isIsolated(state, direction, address),
+  };
+  const whole = (name: string): void => draftSet(draft, name, sets.get(name), held(name), isolated, now(name));
   if (dirty === undefined) {
-    for (const [name, set] of sets) draftSet(draft, name, set, held(name), isolated);
+    for (const name of sets.keys()) whole(name);
     for (const [name, { family: of }] of observed.sets) {
       const own = originalOf(name);
-      if (of === family && !sets.has(own)) draftSet(draft, own, undefined, held(own), isolated);
+      if (of === family && !sets.has(own)) whole(own);
     }
-    return draft;
+  } else draftDirty(draft, state, dirty, held, whole);
+  for (const [address, { enters, exits }] of draft.addresses) {
+    for (const direction of ['ingress', 'egress'] as const) {
+      const [before, after] = [isolated.before(direction, address), isolated.after(direction, address)];
+      if (before !== after) (after ? enters : exits).add(direction);
+    }
   }
+  // Where the way to their class does not stand yet, or they are to be isolated no more, a copy without them takes the set's place.
+  for (const { set, member } of draft.early) {
+    const changes = draft.addresses.get(member)?.changes ?? [];
+    if (changes.some(({ role }) => role === 'isolated' || WAYS.includes(role))) draft.outgrown.add(set);
+  }
+  return draft;
+}
+
+function draftDirty(
+  draft: Draft,
+  { family, sets }: FamilyState,
+  dirty: ReadonlySet<string>,
+  held: (name: string) => ObservedSet | undefined,
+  draftWhole: (name: string) => void,
+): void {
   const whole = new Set<string>();
   for (const key of dirty) {
     const parsed = parseDirtyKey(key);
@@ -179,7 +226,7 @@ function draftFamily(state: FamilyState, observed: ObservedIptables, dirty: Read
     if (parsed.family !== family || (kind !== 'set' && !(kind === 'member' && held(name) === undefined))) continue;
     if (whole.has(name)) continue;
     whole.add(name);
-    draftSet(draft, name, sets.get(name), held(name), isolated);
+    draftWhole(name);
   }
   for (const key of dirty) {
     const { family: own, kind, name, member } = parseDirtyKey(key);
@@ -189,7 +236,6 @@ function draftFamily(state: FamilyState, observed: ObservedIptables, dirty: Read
     if (set !== undefined && set.members.size > now.maxelem) draft.outgrown.add(name);
     draftMember(draft, name, set, now, member);
   }
-  return draft;
 }
 
 /**
@@ -248,10 +294,16 @@ function inPlace(
     role === 'named' && direction === 'ingress' && (wanted === undefined ? exits : enters).has('ingress')
       ? 'class'
       : role;
-  const move = (address: AddressChange, joins: boolean, roles: readonly SetRole[], to: SetOperation[]): void => {
+  const move = (
+    address: AddressChange,
+    joins: boolean,
+    roles: readonly SetRole[],
+    to: SetOperation[],
+    which: (change: MemberChange) => boolean = () => true,
+  ): void => {
     if (!joins && !prune) return;
     const picked = address.changes.filter(
-      (one) => (one.wanted !== undefined) === joins && roles.includes(roleIn(address, one)),
+      (one) => (one.wanted !== undefined) === joins && roles.includes(roleIn(address, one)) && which(one),
     );
     picked.sort((a, b) => (joins ? rank(a) - rank(b) : rank(b) - rank(a)));
     to.push(...toOperations(picked, kernel));
@@ -260,7 +312,12 @@ function inPlace(
   for (const address of all) move(address, true, ['class'], before);
   // Under the old root a group may lead to anything but a class that is new.
   for (const address of all) move(address, true, ['group'], newRoots ? after : before);
-  for (const address of all) move(address, true, ['isolated'], after);
+  // Who stays isolated as it is must be found by a new root; who comes, or comes to another class, comes when the way stands.
+  const stays = (address: AddressChange) => {
+    return ({ direction }: MemberChange) => !address.enters.has(direction!) && !address.classed.has(direction!);
+  };
+  for (const address of all) move(address, true, ['isolated'], before, stays(address));
+  for (const address of all) move(address, true, ['isolated'], after, (change) => !stays(address)(change));
   for (const address of all) {
     // A new root does not know the classes that went with the old one: who leaves them is free before it comes.
     const at = newRoots && address.exits.size > 0 ? before : after;
@@ -269,7 +326,11 @@ function inPlace(
     move(address, true, ['local'], at);
     move(address, false, RULES, at);
   }
-  for (const address of all) move(address, false, ['isolated'], newRoots ? before : after);
+  for (const address of all) {
+    const frees = ({ direction }: MemberChange): boolean => newRoots && address.exits.has(direction!);
+    move(address, false, ['isolated'], before, frees);
+    move(address, false, ['isolated'], after, (change) => !frees(change));
+  }
   for (const address of all) move(address, false, WAYS, after);
   return { before, after };
 }
@@ -301,10 +362,10 @@ export function planSets(
   const destroy: SetOperation[] = [];
   const flips = new Set<string>();
   const now = (name: string): string => inForce(observed, name);
-  const build = (set: CompiledSet, name: string): void => {
+  const build = (set: CompiledSet, name: string, late: (member: string) => boolean = () => false): void => {
     const { kind, members } = set;
     before.push({ op: 'create', set: name, family, kind, maxelem: roomFor(members.size) });
-    for (const [member, except] of members) before.push({ op: 'add', set: name, member, except });
+    for (const [member, except] of members) if (!late(member)) before.push({ op: 'add', set: name, member, except });
   };
   // The copy that is not in force stays as a spare: to turn to it costs what changed since, and no set is destroyed that an old rule
   // may still hold.
@@ -323,9 +384,12 @@ export function planSets(
     }
   };
   for (const set of draft.fresh) {
-    // Nothing matches a new set before the chains do, except isolation: that is filled when everything else stands.
-    if (set.role !== 'isolated' && set.role !== 'local') build(set, now(set.name));
-    else before.push({ op: 'create', set: now(set.name), family, kind: set.kind, maxelem: roomFor(set.members.size) });
+    // Nothing matches a new set before the chains do. But who comes to be isolated comes when the way to the class stands.
+    const late = (member: string): boolean => {
+      if (set.role === 'isolated') return draft.addresses.get(member)?.enters.has(set.direction!) === true;
+      return set.role === 'local';
+    };
+    build(set, now(set.name), late);
   }
   const denies = hasDenials(state);
   if (prune && mustBeAtOnce(draft, newRoots, isTogether(dirty, family), denies)) {

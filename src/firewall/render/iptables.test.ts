@@ -54,3 +54,31 @@ test('entry chains of a node without policies refuse nobody, and under default d
     '-d 10.1.0.0/24 -m set ! --match-set kube-router-local-pods dst -g KUBE-NWPLCY-REJECT',
   ]);
 });
+
+test('pods of many classes: a prefix around them, parts that lead on, and last the sets that nobody asks for', () => {
+  const KINDS = 9;
+  const { state } = compile({
+    node: 'n1',
+    namespaces: [],
+    pods: Array.from({ length: KINDS }, (_, kind) => pod(`x/${kind}`, [`10.1.${kind}.1`], { app: `k${kind}` })),
+    policies: Array.from({ length: KINDS }, (_, kind) =>
+      policy(`x/p${kind}`, labels({ app: `k${kind}` }), { egress: [] }),
+    ),
+  });
+  const { chains, roots, sets } = state.families[4];
+  expect(renderEntries(state.families[4]).get('KUBE-ROUTER-INPUT')?.at(-1)).toBe(`-s 10.1.0.0/20 -j ${roots.egress}`);
+  const root = renderChain(chains.get(roots.egress!)!);
+  const part = /^-m set --match-set krs4-iso-egress-[A-Z2-7]{12} src -g KUBE-(POD-FW|NWPLCY)-[A-Z2-7]{16}$/;
+  for (const rule of root.slice(0, 3)) expect(rule).toMatch(part);
+  expect(root[3]).toBe('-j RETURN');
+  expect(root[4]).toMatch(/^(-m set --match-set krs4-class-[A-Z2-7]{16} src )+-j RETURN$/);
+  expect(root.length).toBe(5);
+  // Every class is asked for once, or named once.
+  const named = [...chains.values()].flatMap(
+    (chain) =>
+      renderChain(chain)
+        .join(' ')
+        .match(/krs4-class-[A-Z2-7]{16}/g) ?? [],
+  );
+  expect(named.sort()).toEqual([...sets.keys()].filter((name) => name.startsWith('krs4-class-')).sort());
+});

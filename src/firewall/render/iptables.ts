@@ -5,7 +5,7 @@
 import type { Family } from '../../net/values.ts';
 import { generationMark, readGeneration } from '../model/options.ts';
 import type { EntryOptions } from '../model/options.ts';
-import { isolatedSet, localSet } from '../model/types.ts';
+import { localSet } from '../model/types.ts';
 import type { Chain, ChainRule, ClassChain, DispatchChain, FamilyState } from '../model/types.ts';
 
 /** Built-in chains that jump to ours, and ours. */
@@ -101,14 +101,19 @@ function commentOf(policy: string): string {
   return `-m comment --comment ${/^[\w-]+$/.test(text) ? text : `"${text}"`}`;
 }
 
-function dispatchRules({ direction, branches, rest }: DispatchChain): string[] {
+/** Sets that one rule names at most; the nft flavour takes 128 expressions a rule (NFT_RULE_MAXEXPRS). */
+const NAMED = 50;
+
+function dispatchRules({ direction, branches, rest, unasked = [] }: DispatchChain): string[] {
   const end = direction === 'ingress' ? 'dst' : 'src';
-  const lead = ({ set, chain }: DispatchChain['branches'][number]): string =>
-    `-m set --match-set ${set} ${end} -g ${chain}`;
-  const rules = branches.map(lead);
-  rules.push(`-g ${rest?.chain ?? REJECT_CHAIN}`);
-  // No packet comes so far: it says which of its two copies the set is, to whoever reads the rules.
-  if (rest !== undefined) rules.push(lead(rest));
+  const rules = branches.map(({ set, chain }) => `-m set --match-set ${set} ${end} -g ${chain}`);
+  if (rest !== undefined) rules.push(`-g ${rest}`);
+  // No packet comes beyond this: the rules say which of its two copies a set is, to whoever reads them.
+  if (unasked.length > 0) rules.push('-j RETURN');
+  for (let from = 0; from < unasked.length; from += NAMED) {
+    const names = unasked.slice(from, from + NAMED).map((set) => `-m set --match-set ${set} ${end}`);
+    rules.push([...names, '-j RETURN'].join(' '));
+  }
   return rules;
 }
 
@@ -133,14 +138,19 @@ export function heldGeneration(rules: readonly string[] | undefined, mask: numbe
 }
 
 /** What lets established flows through, and what stands at the end of an entry chain. */
-function established({ revocationMask }: EntryOptions, generation: number): { first: string[]; last: string[] } {
+function established(
+  family: Family,
+  { revocationMask }: EntryOptions,
+  generation: number,
+): { first: string[]; last: string[] } {
   if (revocationMask === undefined) return { first: [ESTABLISHED], last: [] };
   const { value, mask } = generationMark(generation, revocationMask);
   return {
     first: [
-      '-m conntrack --ctstate RELATED -j RETURN',
-      `-m conntrack --ctstate ESTABLISHED -m connmark --mark ${value}/${mask} -j RETURN`,
-      '-m conntrack --ctstate ESTABLISHED --ctdir REPLY -j RETURN',
+      `-m conntrack --ctstate RELATED,ESTABLISHED -m connmark --mark ${value}/${mask} -j RETURN`,
+      // What is related to an older flow is judged as that flow, but for errors about it: they belong to no class.
+      `-p ${family === 4 ? 'icmp' : 'ipv6-icmp'} -m conntrack --ctstate RELATED -j RETURN`,
+      '-m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j RETURN',
     ],
     last: [`-j CONNMARK --set-xmark ${value}/${mask}`],
   };
@@ -152,20 +162,20 @@ export function renderEntries(
   options: EntryOptions = {},
   generation = 1,
 ): Map<string, readonly string[]> {
-  const { family, roots } = state;
+  const { family, roots, covers } = state;
   const own = (texts: readonly string[] = []): readonly string[] =>
     texts.filter((text) => text.includes(':') === (family === 6));
   const isolated = (direction: 'ingress' | 'egress', extra = ''): string[] => {
-    const root = roots[direction];
-    const end = direction === 'ingress' ? 'dst' : 'src';
-    return root === undefined ? [] : [`-m set --match-set ${isolatedSet(family, direction)} ${end} ${extra}-j ${root}`];
+    const [root, cover] = [roots[direction], covers[direction]];
+    const near = cover === undefined ? '' : `${direction === 'ingress' ? '-d' : '-s'} ${cover} `;
+    return root === undefined ? [] : [`${near}${extra}-j ${root}`];
   };
   const unknown = (end: 'src' | 'dst', extra = ''): string[] =>
     own(options.defaultDeny).map(
       (cidr) =>
         `${end === 'src' ? '-s' : '-d'} ${cidr} -m set ! --match-set ${localSet(family)} ${end} ${extra}-g ${REJECT_CHAIN}`,
     );
-  const { first, last } = established(options, generation);
+  const { first, last } = established(family, options, generation);
   const head = [...first, ...(family === 6 ? DISCOVERY : [])];
   const services = own(options.serviceRanges).map((cidr) => `-d ${cidr} -j RETURN`);
   const { nodePortRange } = options;

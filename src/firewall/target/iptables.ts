@@ -231,7 +231,7 @@ export function createIptablesTarget(
 }
 
 function limit(state: FirewallState, family: Family): FirewallState {
-  const nothing = { sets: new Map(), chains: new Map(), roots: {} };
+  const nothing = { sets: new Map(), chains: new Map(), roots: {}, covers: {} };
   return {
     families: {
       4: family === 4 ? state.families[4] : { family: 4, ...nothing },

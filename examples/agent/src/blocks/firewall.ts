@@ -125,7 +125,7 @@ function reportDryRun(context: BlockContext, state: () => FirewallState | undefi
   const { log, runner, mode } = context;
   log.warn('dry run: policies refuse nothing, what they would refuse is logged');
   if (mode !== 'run') return;
-  const nothing = { family: 4, sets: new Map(), chains: new Map(), roots: {} } as const;
+  const nothing = { family: 4, sets: new Map(), chains: new Map(), roots: {}, covers: {} } as const;
   const watching = watchDenials({
     runner,
     state: () => state() ?? { families: { 4: nothing, 6: { ...nothing, family: 6 } } },
