@@ -148,7 +148,7 @@ function established(
   return {
     first: [
       `-m conntrack --ctstate RELATED,ESTABLISHED -m connmark --mark ${value}/${mask} -j RETURN`,
-      // What is related to an older flow is judged as that flow, but for errors about it: they belong to no class.
+      // Errors about a flow of an older generation; what else is related to one is judged, for its mark is its master's.
       `-p ${family === 4 ? 'icmp' : 'ipv6-icmp'} -m conntrack --ctstate RELATED -j RETURN`,
       '-m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j RETURN',
     ],
