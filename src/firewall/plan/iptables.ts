@@ -12,7 +12,7 @@ import { parseDirtyKey } from '../model/types.ts';
 import type { Chain, FamilyState, FirewallState } from '../model/types.ts';
 import { firstGeneration, nextGeneration } from '../model/options.ts';
 import type { EntryOptions } from '../model/options.ts';
-import { ENTRIES, HOOKS, heldGeneration, renderChain, renderEntries } from '../render/iptables.ts';
+import { ENTRIES, HOOKS, heldGeneration, renderChain, renderEntries, renderLead } from '../render/iptables.ts';
 import type { Hook } from '../render/iptables.ts';
 import { inForce, leadsOf, originalOf, withCopies } from '../parse/iptables.ts';
 import type { ObservedFamily, ObservedIptables } from '../parse/iptables.ts';
@@ -165,7 +165,10 @@ export function planIptables(
   const destroy: SetOperation[] = [];
   if (prune || covers(state, observed)) {
     for (const family of FAMILIES) {
-      const wanted = leadsOf(renderEntries(state.families[family], options).get(ENTRIES.FORWARD));
+      const wanted = [
+        ...renderLead(state.families[family], 'egress'),
+        ...renderLead(state.families[family], 'ingress'),
+      ];
       const newRoots = !sameRules(leadsOf(observed.families[family].chains.get(ENTRIES.FORWARD)), wanted);
       const sets = planSets(state.families[family], observed, { prune, dirty, newRoots });
       prepare.push(...sets.before);

@@ -138,6 +138,10 @@ function planTable(
   const freed = (direction: Direction, text: string): void => {
     if (prune) draftVerdict(draft, observed, direction, text);
   };
+  const left = (direction: Direction, text: string): void => {
+    if (!isIsolated(state, direction, text)) freed(direction, text);
+    hairpin(text);
+  };
   const judged = (set: CompiledSet): void => {
     for (const text of set.members.keys()) draftVerdict(draft, observed, set.direction!, text, set.chain);
   };
@@ -200,10 +204,6 @@ function planTable(
     if (kind === 'chain') chain(name);
     if (kind !== 'set' && kind !== 'member') continue;
     const set = state.sets.get(name);
-    const left = (direction: Direction, text: string): void => {
-      if (!isIsolated(state, direction, text)) freed(direction, text);
-      hairpin(text);
-    };
     if (set === undefined && kind === 'set' && name.startsWith(CLASS_SET[family])) {
       const gone = `KUBE-NWPLCY-${name.slice(CLASS_SET[family].length)}`;
       for (const direction of DIRECTIONS) {

@@ -6,7 +6,7 @@ import type { Family } from '../../net/values.ts';
 import { generationMark, readGeneration } from '../model/options.ts';
 import type { EntryOptions } from '../model/options.ts';
 import { localSet } from '../model/types.ts';
-import type { Chain, ChainRule, ClassChain, DispatchChain, FamilyState } from '../model/types.ts';
+import type { Chain, ChainRule, ClassChain, Direction, DispatchChain, FamilyState } from '../model/types.ts';
 
 /** Built-in chains that jump to ours, and ours. */
 export const ENTRIES = {
@@ -156,20 +156,23 @@ function established(
   };
 }
 
+/** The rule that leads from an entry chain to the root of a direction, if there is one. */
+export function renderLead({ roots, covers }: FamilyState, direction: Direction, extra = ''): string[] {
+  const [root, cover] = [roots[direction], covers[direction]];
+  const near = cover === undefined ? '' : `${direction === 'ingress' ? '-d' : '-s'} ${cover} `;
+  return root === undefined ? [] : [`${near}${extra}-j ${root}`];
+}
+
 /** The chains that every state has: one for each hook, and the end of all refusals. */
 export function renderEntries(
   state: FamilyState,
   options: EntryOptions = {},
   generation = 1,
 ): Map<string, readonly string[]> {
-  const { family, roots, covers } = state;
+  const { family } = state;
   const own = (texts: readonly string[] = []): readonly string[] =>
     texts.filter((text) => text.includes(':') === (family === 6));
-  const isolated = (direction: 'ingress' | 'egress', extra = ''): string[] => {
-    const [root, cover] = [roots[direction], covers[direction]];
-    const near = cover === undefined ? '' : `${direction === 'ingress' ? '-d' : '-s'} ${cover} `;
-    return root === undefined ? [] : [`${near}${extra}-j ${root}`];
-  };
+  const isolated = (direction: Direction, extra = ''): string[] => renderLead(state, direction, extra);
   const unknown = (end: 'src' | 'dst', extra = ''): string[] =>
     own(options.defaultDeny).map(
       (cidr) =>
