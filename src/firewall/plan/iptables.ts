@@ -16,7 +16,8 @@ import { ENTRIES, HOOKS, heldGeneration, renderChain, renderEntries, renderLead 
 import type { Hook } from '../render/iptables.ts';
 import { inForce, leadsOf, originalOf, withCopies } from '../parse/iptables.ts';
 import type { ObservedFamily, ObservedIptables } from '../parse/iptables.ts';
-import { planSets, roleOf } from './sets.ts';
+import { roleOf } from './draft.ts';
+import { planSets } from './sets.ts';
 import type { SetOperation, SetPlan } from './sets.ts';
 
 /** Changes of the chains of one family, for one commit. */
