@@ -124,7 +124,7 @@ kr_left() {
 }
 # and of ours that kube-router has none for
 our_left() {
-  in_n1 iptables-save | grep -E 'KUBE-ROUTER-(SVC-|PODS|EGRESS|MSS)|KUBE-NWPLCY-REJECT|comment "kube-router netpol" '
+  in_n1 iptables-save | grep -E 'KUBE-ROUTER-(SVC-|PODS|EGRESS|MSS)|KUBE-NWPLCY-REJECT|^-A (INPUT|FORWARD|OUTPUT) -j KUBE-ROUTER-(INPUT|FORWARD|OUTPUT)$'
   in_n1 ipset list -n | grep -E '^krs[46]-|svip-(lim|src|ref)|svc-|hairpin'
 }
 `;

@@ -30,14 +30,25 @@ export interface Class {
   size: number;
 }
 
+/** What every class of fewer than twice as many addresses weighs. */
+export const LIGHT = 8;
+
+/**
+ * What a class counts for where packets look for theirs, in powers of two: one pod more or less seldom changes it, and among classes
+ * of few pods never.
+ */
+export function weightOf({ size }: Class): number {
+  return Math.max(LIGHT, 2 ** Math.floor(Math.log2(size)));
+}
+
 /** The classes of one family. */
 export interface Classes {
   readonly all: ReadonlyMap<string, Class>;
   /** The class of pods that exactly these policies select. */
   of(direction: Direction, policies: readonly PolicyState[]): Class;
-  /** Tells that a class may have become empty. */
-  retire(gone: Class): void;
-  /** Drops empty classes; returns the directions whose classes changed since the last call. */
+  /** Adds an address to those that a class judges, or takes one away. */
+  resize(found: Class, by: 1 | -1): void;
+  /** Drops empty classes; returns the directions whose classes, or their weights, changed since the last call. */
   sweep(): ReadonlySet<Direction>;
 }
 
@@ -158,7 +169,12 @@ export function createClasses(store: Store, peers: Peers): Classes {
       byPolicies.set(alias, found);
       return found;
     },
-    retire: (gone) => void retired.add(gone),
+    resize(found, by) {
+      const before = weightOf(found);
+      found.size += by;
+      if (weightOf(found) !== before) changed.add(found.chain.direction);
+      if (found.size === 0) retired.add(found);
+    },
     sweep() {
       const directions = changed;
       for (const gone of retired) {

@@ -97,13 +97,10 @@ function classify(state: AddressState, cluster: Cluster, { classes, covers }: Fa
     const after = policies.length === 0 ? undefined : classes.of(direction, policies);
     const before = state[direction];
     if (after === before) continue;
-    if (after !== undefined) after.size++;
+    if (after !== undefined) classes.resize(after, 1);
+    if (before !== undefined) classes.resize(before, -1);
     if (before === undefined) covers[direction].add(state.address);
     else if (after === undefined) covers[direction].remove(state.address);
-    if (before !== undefined) {
-      before.size--;
-      classes.retire(before);
-    }
     state[direction] = after;
   }
 }

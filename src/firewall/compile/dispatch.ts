@@ -9,6 +9,7 @@
 import { delimited, shortHash } from '../model/hash.ts';
 import { isolatedSet } from '../model/types.ts';
 import type { Direction, DispatchChain } from '../model/types.ts';
+import { LIGHT, weightOf } from './classes.ts';
 import type { Class } from './classes.ts';
 import type { LiveSet, Store } from './store.ts';
 
@@ -29,6 +30,8 @@ const CANDIDATES = 16;
  * of 24 classes either way), but a class that comes would tip the choice so often that it moved three times as many classes.
  */
 const EVEN = 0.35;
+/** A class of this share of the addresses is asked for before all others: most packets are its. */
+const HEAVY = 0.35;
 
 /** The tree of one direction of one family. */
 export interface Dispatch {
@@ -57,6 +60,19 @@ function halve(classes: readonly Class[]): { bit: number; ones: readonly Class[]
   }
   const having = (digit: number): Class[] => classes.filter((found) => digitOf(found, best) === digit);
   return { bit: best, ones: having(1), zeros: having(0) };
+}
+
+/** The class that has much of the weight of all, if there are others. */
+function heaviest(classes: readonly Class[]): Class | undefined {
+  let total = 0;
+  let most = LIGHT;
+  let found: Class | undefined;
+  for (const one of classes) {
+    const weight = weightOf(one);
+    total += weight;
+    if (weight > most) [most, found] = [weight, one];
+  }
+  return classes.length > 1 && most >= total * HEAVY ? found : undefined;
 }
 
 /** A tree without classes. */
@@ -122,11 +138,19 @@ export function createDispatch(store: Store, direction: Direction): Dispatch {
     };
     let left: readonly Class[] = sorted;
     let digits = '';
-    while (left.length > LIST && parts.length < PARTS - 1) {
-      const { bit, ones, zeros } = halve(left);
-      part(ones, `${digits} ${bit}:1`);
-      digits = `${digits} ${bit}:0`;
-      left = zeros;
+    while (parts.length < PARTS - 1) {
+      const heavy = heaviest(left);
+      if (heavy !== undefined) {
+        // Whoever stays in a class must be in the sets that have their names before and after: hence both names tell.
+        part([heavy], `${digits} =${heavy.chain.name}`);
+        digits = `${digits} !${heavy.chain.name}`;
+        left = left.filter((found) => found !== heavy);
+      } else if (left.length > LIST) {
+        const { bit, ones, zeros } = halve(left);
+        part(ones, `${digits} ${bit}:1`);
+        digits = `${digits} ${bit}:0`;
+        left = zeros;
+      } else break;
     }
     if (left.length > 0) part(left, digits);
     const root = parts.length === 0 ? undefined : chainOf(parts, { unasked });

@@ -90,3 +90,55 @@ test('a pod that moves to a new one of many classes is judged by no third, even 
   expect(moved).toBeGreaterThan(0);
   expect(waited).toBeGreaterThan(0);
 });
+
+test('a class that grows so large that it is asked for first, and shrinks again: every pod is judged by its own rules throughout', async () => {
+  const { signal } = new AbortController();
+  const LARGE = 64;
+  const local = (at: number, kind: number) => ({
+    key: `shop/pod-${at}`,
+    object: pod(`shop/pod-${at}`, [`10.1.0.${at + 1}`], { app: `k${kind}` }),
+  });
+  // Another port makes other names of classes, and with them another tree.
+  for (const base of [7000, 8000, 9000, 10_000, 11_000, 12_000, 13_000, 14_000]) {
+    const kinds = base % 2000 === 0 ? 15 : 12;
+    const rule = (kind: number) => ({ peers: [], ports: [{ protocol: 'TCP' as const, port: base + kind }] });
+    const policies = Array.from({ length: kinds }, (_, kind) => ({
+      key: `shop/p${kind}`,
+      object: policy(`shop/p${kind}`, labels({ app: `k${kind}` }), { ingress: [rule(kind)] }),
+    }));
+    // One pod of each kind, then as many of the first as just do not weigh more than any other.
+    const pods = Array.from({ length: kinds + LARGE - 2 }, (_, at) => local(at, at < kinds ? at : 0));
+    const compiler = createPolicyCompiler({ node: 'n1' });
+    const machine = createFakeNetfilter();
+    const target = createIptablesTarget({ runner: machine.runner });
+    const first = compiler.update({ policies, pods });
+    let held = await target.apply(target.plan(first.state, await target.observe(signal), { prune: true }), signal);
+    const wrong: string[] = [];
+    machine.onChange = () => {
+      for (const at of [0, 1, 2, kinds - 1, kinds, kinds + 1]) {
+        for (const kind of [0, 1, 2, kinds - 1]) {
+          const open = machine.passes({
+            hook: 'FORWARD',
+            source: '192.0.2.1',
+            destination: `10.1.0.${at + 1}`,
+            protocol: 'tcp',
+            port: base + kind,
+            state: 'NEW',
+            local: new Set<string>(),
+          });
+          if (open !== (kind === (at < kinds ? at : 0))) wrong.push(`pod ${at}, port ${base + kind}: ${open}`);
+        }
+      }
+    };
+    const last = local(kinds + LARGE - 2, 0);
+    const ways = [first.state.families[4].roots.ingress];
+    for (const change of [last, { ...last, object: undefined }]) {
+      const { state, dirty } = compiler.update({ pods: [change] });
+      ways.push(state.families[4].roots.ingress);
+      held = await target.apply(target.plan(state, held.observed!, { prune: true, dirty }), signal);
+      expect(wrong).toEqual([]);
+    }
+    expect(ways[1]).not.toBe(ways[0]);
+    expect(ways[2]).toBe(ways[0]);
+  }
+});

@@ -24,9 +24,9 @@ export const HOOKS = ['INPUT', 'FORWARD', 'OUTPUT'] as const;
 /** Where every class chain ends. */
 export const REJECT_CHAIN = 'KUBE-NWPLCY-REJECT';
 
-/** The rule that leads from a built-in chain to ours. */
+/** The rule that leads from a built-in chain to ours: bare, for every packet meets it, and a comment is a match like any other. */
 export function jumpRule(hook: Hook): string {
-  return `-m comment --comment "kube-router netpol" -j ${ENTRIES[hook]}`;
+  return `-j ${ENTRIES[hook]}`;
 }
 
 const ESTABLISHED = '-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN';

@@ -291,12 +291,49 @@ const crowd: fc.Arbitrary<readonly Change[]> = fc
     ),
   );
 
+/** Pods of this node that the same policies select: as many as give a class a way of its own, or one fewer, or one more. */
+const HERD = Array.from({ length: 34 }, (_, at) => `${at}`);
+
+const herdPod = (key: string, own: Readonly<Record<string, string>>): Change => {
+  const at = SLOTS + CROWD.length + HERD.indexOf(key);
+  const ips = [addressOf(at, 4), addressOf(at, 6)];
+  const here = { nodeName: 'n1', hostIPs: [OWN_NODE[4], OWN_NODE[6]] };
+  return { kind: 'pod', key: `c/h${key}`, object: pod(`c/h${key}`, ips, own, here) };
+};
+
+const herdPolicy: fc.Arbitrary<Change> = policyObject('c/herd', fc.constant(labels({ h: '1' }))).map((object) => ({
+  kind: 'policy',
+  key: 'c/herd',
+  object,
+}));
+
+const herdChange: fc.Arbitrary<Change> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc
+      .constantFrom(...HERD.slice(13, 18), ...HERD.slice(29))
+      .chain((key) =>
+        fc.constantFrom(herdPod(key, { h: '1' }), herdPod(key, {}), {
+          kind: 'pod' as const,
+          key: `c/h${key}`,
+          object: undefined,
+        }),
+      ),
+  },
+  { weight: 1, arbitrary: herdPolicy },
+);
+
+const herd: fc.Arbitrary<readonly Change[]> = fc
+  .tuple(fc.constantFrom(15, 16, 31, 32), herdPolicy)
+  .map(([size, own]) => [...HERD.slice(0, size).map((key) => herdPod(key, { h: '1' })), own]);
+
 const anyChange = fc.oneof(
   { weight: 4, arbitrary: podChange },
   { weight: 1, arbitrary: namespaceChange },
   { weight: 3, arbitrary: policyChange },
   { weight: 2, arbitrary: clusterChange },
   { weight: 2, arbitrary: crowdChange },
+  { weight: 1, arbitrary: herdChange },
 );
 
 /** One step of one change. */
@@ -316,13 +353,15 @@ export const beginning: fc.Arbitrary<readonly Change[]> = fc
       { weight: 1, arbitrary: fc.array(clusterChange, { maxLength: 4 }) },
     ),
     fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: crowd }),
+    fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: herd }),
   )
-  .map(([spaces, pods, policies, more, many]) => [
+  .map(([spaces, pods, policies, more, many, alike]) => [
     ...spaces.map((object) => ({ kind: 'namespace' as const, key: object.name, object })),
     ...pods,
     ...policies,
     ...more,
     ...many,
+    ...alike,
   ]);
 
 /** A flow between any two ends; both of one family. */
@@ -338,6 +377,7 @@ export const flow: fc.Arbitrary<RandomFlow> = fc.constantFrom(4 as const, 6 as c
   const end = fc.oneof(
     { weight: 8, arbitrary: fc.nat(SLOTS - 1).map((slot) => addressOf(slot, family)) },
     { weight: 4, arbitrary: fc.nat(CROWD.length - 1).map((at) => addressOf(SLOTS + at, family)) },
+    { weight: 2, arbitrary: fc.constantFrom(0, 1, 15, 31).map((at) => addressOf(SLOTS + CROWD.length + at, family)) },
     { weight: 1, arbitrary: fc.constantFrom(...OUTSIDE[family]) },
     { weight: 1, arbitrary: fc.constant(OWN_NODE[family]) },
   );

@@ -31,7 +31,7 @@ const kubeRouter = {
 };
 const ours = {
   filter: [
-    '-A INPUT -m comment --comment "kube-router netpol" -j KUBE-ROUTER-INPUT',
+    '-A INPUT -j KUBE-ROUTER-INPUT',
     '-A INPUT -j KUBE-ROUTER-SERVICES',
     '-A FORWARD -j KUBE-ROUTER-PODS',
     '-A INPUT -m set --match-set kube-router-svip-lim dst,dst -m set ! --match-set kube-router-svip-src dst,dst,src -j DROP',
@@ -131,7 +131,7 @@ describe('ours, beside a kube-router that runs', () => {
       'KUBE-ROUTER-PODS': 'routing',
       'KUBE-ROUTER-SVC-NAT': 'ipvs',
       '-j KUBE-ROUTER-SERVICES': 'ipvs',
-      '-m comment --comment "kube-router netpol" -j KUBE-ROUTER-INPUT': 'firewall',
+      '-j KUBE-ROUTER-INPUT': 'firewall',
       'krs4-iso-ingress': 'firewall',
       'kube-router-svc-mark': 'ipvs',
     });

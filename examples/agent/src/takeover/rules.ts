@@ -81,12 +81,9 @@ function ownerOf(
   const target = after(words, '-j') ?? '';
   const comment = after(words, '--comment') ?? '';
   if (table === 'filter') {
-    // Ours says `kube-router netpol` alone; kube-router adds a hash, and in older versions a pod CIDR.
-    if (/^KUBE-ROUTER-(INPUT|FORWARD|OUTPUT)$/.test(target)) {
-      return comment.startsWith('kube-router netpol') && (comment !== 'kube-router netpol' || words.length > 6)
-        ? 'firewall'
-        : undefined;
-    }
+    // Ours says nothing; kube-router's names itself, in newer versions with a hash.
+    if (/^KUBE-ROUTER-(INPUT|FORWARD|OUTPUT)$/.test(target))
+      return comment.startsWith('kube-router netpol') ? 'firewall' : undefined;
     if (target === 'KUBE-ROUTER-SERVICES') {
       return comment === 'handle traffic to IPVS service IPs in custom chain' ? 'ipvs' : undefined;
     }
@@ -173,8 +170,8 @@ export function findOurs(texts: FamilyTexts, family: 4 | 6): FamilyFindings {
     const ours =
       OUR_CHAINS.test(target) ||
       set !== undefined ||
-      // Jumps into chains that kube-router fills as well, in our words: its own stand beside them by then.
-      (/^KUBE-ROUTER-(INPUT|FORWARD|OUTPUT)$/.test(target) && comment === 'kube-router netpol' && words.length === 6) ||
+      // Jumps into chains that kube-router fills as well, without its words: its own stand beside them by then.
+      (/^KUBE-ROUTER-(INPUT|FORWARD|OUTPUT)$/.test(target) && comment === undefined && words.length === 2) ||
       (target === 'KUBE-ROUTER-SERVICES' && comment !== 'handle traffic to IPVS service IPs in custom chain');
     if (ours) table.push({ owner: blockOf(set ?? target), ...found });
   }
