@@ -32,11 +32,24 @@ const PAIRS = [
   { namespace: 'ns-1', tier: 'back' },
 ] as const;
 
-/** Two pods of the node that policy lets talk: the second is selected by a policy that admits the first on port 8080. */
-function talkers({ pods }: BenchWorld, { namespace, tier }: (typeof PAIRS)[number]): [PodObject, PodObject] {
-  const own = pods.filter((pod) => pod.nodeName === 'node-0' && pod.namespace === namespace);
-  const client = own.find(({ labels }) => labels['app'] === 'web');
-  const server = own.find(({ labels }) => labels['app'] === 'api' && labels['tier'] === tier);
+/**
+ * Two pods that policy lets talk: the second is selected by a policy that admits the first on port 8080. Both are of the node, which
+ * then judges a packet twice, or one of them is of another, which judges it as well.
+ */
+function talkers(
+  { pods }: BenchWorld,
+  { namespace, tier }: (typeof PAIRS)[number],
+  elsewhere?: Node['elsewhere'],
+): [PodObject, PodObject] {
+  const find = (end: Node['elsewhere'], labels: Readonly<Record<string, string>>): PodObject | undefined =>
+    pods.find(
+      (pod) =>
+        pod.namespace === namespace &&
+        (pod.nodeName === 'node-0') === (end !== elsewhere) &&
+        Object.entries(labels).every(([key, value]) => pod.labels[key] === value),
+    );
+  const client = find('client', { app: 'web' });
+  const server = find('server', { app: 'api', tier });
   if (client === undefined || server === undefined) throw new Error('the world has no pods that talk');
   return [client, server];
 }
@@ -49,6 +62,8 @@ function macOf(namespace: string): string {
 interface Node {
   readonly name: string;
   readonly world: BenchWorld;
+  /** The end of the flow that is of another node. @defaultValue neither */
+  readonly elsewhere?: 'client' | 'server';
   /** Puts the rules in force in the namespace. */
   readonly rules: (namespace: string, world: BenchWorld) => Promise<void> | void;
 }
@@ -104,6 +119,8 @@ export async function packetCosts(
     { name: "kube-router's shape, legacy, 250 pods", world, rules: linear('legacy') },
     { name: 'no rules but conntrack, nft', world, rules: bare('nft') },
     { name: 'iptables nft, 250 pods', world, rules: ours({ ...LIVE, flavour: 'nft' }) },
+    { name: 'iptables nft, to another node', world, elsewhere: 'server', rules: ours({ ...LIVE, flavour: 'nft' }) },
+    { name: 'iptables nft, from another node', world, elsewhere: 'client', rules: ours({ ...LIVE, flavour: 'nft' }) },
     { name: 'iptables nft, only what finds the verdict', world, rules: setsAlone('nft') },
     { name: 'iptables nft, of five namespaces', world: spread, rules: ours({ ...LIVE, flavour: 'nft' }) },
     { name: "kube-router's shape, nft, 250 pods", world, rules: linear('nft') },
@@ -123,8 +140,8 @@ export async function packetCosts(
       const pairs = node.name.startsWith('no rules') ? PAIRS.slice(0, 1) : PAIRS;
       return pairs.map((pair) => ({ ...node, pair }));
     });
-    for (const [index, { world: own, rules, pair }] of all.entries()) {
-      const [client, server] = talkers(own, pair);
+    for (const [index, { world: own, rules, pair, elsewhere }] of all.entries()) {
+      const [client, server] = talkers(own, pair, elsewhere);
       const [source = '', destination = ''] = [client.ips[0], server.ips[0]];
       const node = create(`${prefix}-${index}n`);
       inside(node, 'sysctl', ['-qw', 'net.ipv4.ip_forward=1', 'net.ipv4.conf.all.rp_filter=0']);

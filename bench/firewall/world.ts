@@ -11,9 +11,9 @@ export interface Size {
   readonly pods: number;
   readonly policies: number;
   readonly local: number;
-  /** Namespaces; pods and policies are spread evenly. */
+  /** Namespaces; policies, and the pods of other nodes, are spread evenly. */
   readonly namespaces: number;
-  /** Namespaces that have pods on the node. */
+  /** Namespaces that the node's pods are spread over. */
   readonly localNamespaces: number;
 }
 
@@ -26,15 +26,14 @@ export interface BenchWorld {
 
 const APPS = ['web', 'api', 'db', 'cache', 'job'];
 
-/** A pod of the cluster. */
-export function benchPod(index: number, namespace: string, local: boolean, labels?: Record<string, string>): PodObject {
-  const kind = Math.floor(index / 100);
+/** A pod of the cluster; every ten kinds its labels begin anew. */
+export function benchPod(index: number, namespace: string, local: boolean, kind = 0): PodObject {
   return {
     ...base,
     kind: 'Pod',
     namespace,
     name: `pod-${index}`,
-    labels: labels ?? { app: APPS[kind % APPS.length]!, tier: kind % 10 < 5 ? 'front' : 'back' },
+    labels: { app: APPS[kind % APPS.length]!, tier: kind % 10 < 5 ? 'front' : 'back' },
     nodeName: local ? 'node-0' : `node-${1 + (index % 39)}`,
     phase: 'Running',
     hostNetwork: false,
@@ -122,11 +121,9 @@ export function benchWorld({ pods, policies, local, namespaces, localNamespaces 
       labels: { name: `ns-${index}` },
     });
   }
-  const perLocal = local / localNamespaces;
   for (let index = 0; index < pods; index++) {
-    const place = index % namespaces;
-    const isLocal = place < localNamespaces && Math.floor(index / namespaces) < perLocal;
-    world.pods.push(benchPod(index, `ns-${place}`, isLocal));
+    const over = index < local ? localNamespaces : namespaces;
+    world.pods.push(benchPod(index, `ns-${index % over}`, index < local, Math.floor(index / over)));
   }
   for (let index = 0; index < policies; index++) {
     const { target, ...own } = rules(Math.floor(index / namespaces));

@@ -2,9 +2,10 @@
  * How a packet finds the class of its pod when only set matches are at hand, and each of them costs: a tree that halves the classes
  * at every step, so that a packet meets about as many sets as the number of classes has binary digits. Who is in one of the first
  * sets, the parts of the root, is isolated; who is in none of them is not. Who is in a set is in one of its classes, so below the
- * root the last class is not asked for.
- * The tree depends on the classes alone. Its chains are named by content and its sets by the digits of the class names that their
- * members share: a new class renews the chains of one path, and only its own addresses join the sets of that path.
+ * root the last class is not asked for. A class of many addresses is a part of its own, asked for before the others.
+ * The tree depends on the classes, and on which of them have many addresses. Its chains are named by content and its sets by the
+ * digits of the class names that their members share: a new class renews the chains of one path, and only its own addresses join
+ * the sets of that path. One that comes to have many addresses, or ceases to, renews everything.
  */
 import { delimited, shortHash } from '../model/hash.ts';
 import { isolatedSet } from '../model/types.ts';
@@ -30,7 +31,7 @@ const CANDIDATES = 16;
  * of 24 classes either way), but a class that comes would tip the choice so often that it moved three times as many classes.
  */
 const EVEN = 0.35;
-/** A class of this share of the addresses is asked for before all others: most packets are its. */
+/** A class of this share of the addresses has many. */
 const HEAVY = 0.35;
 
 /** The tree of one direction of one family. */
@@ -62,7 +63,7 @@ function halve(classes: readonly Class[]): { bit: number; ones: readonly Class[]
   return { bit: best, ones: having(1), zeros: having(0) };
 }
 
-/** The class that has much of the weight of all, if there are others. */
+/** The class that has many of the addresses of these, if any has. */
 function heaviest(classes: readonly Class[]): Class | undefined {
   let total = 0;
   let most = LIGHT;
