@@ -310,15 +310,13 @@ const herdPolicy: fc.Arbitrary<Change> = policyObject('c/herd', fc.constant(labe
 const herdChange: fc.Arbitrary<Change> = fc.oneof(
   {
     weight: 4,
-    arbitrary: fc
-      .constantFrom(...HERD.slice(13, 18), ...HERD.slice(29))
-      .chain((key) =>
-        fc.constantFrom(herdPod(key, { h: '1' }), herdPod(key, {}), {
-          kind: 'pod' as const,
-          key: `c/h${key}`,
-          object: undefined,
-        }),
-      ),
+    arbitrary: fc.constantFrom(...HERD.slice(13, 18), ...HERD.slice(29)).chain((key) =>
+      fc.constantFrom(herdPod(key, { h: '1' }), herdPod(key, {}), {
+        kind: 'pod' as const,
+        key: `c/h${key}`,
+        object: undefined,
+      }),
+    ),
   },
   { weight: 1, arbitrary: herdPolicy },
 );
