@@ -20,6 +20,11 @@ const crowd = (first: number) => {
   };
 };
 
+/** Pods that nobody runs and the same policies select: with the last of 64 they are so many that they are asked for first. */
+const herd = (count: number) =>
+  Array.from({ length: count }, (_, at) => pod(`x/h${at}`, [`10.1.1.${at + 1}`, `fd00:1::1:${at + 1}`], { herd: '1' }));
+const tended = policy('x/herd', labels({ herd: '1' }), { ingress: [{ peers: [web], ports: tcp(80) }], egress: [] });
+
 const pods = (b: string) => [
   pod('x/a', ['10.1.0.1', 'fd00:1::1'], { app: 'a' }),
   pod('x/b', ['10.1.0.2', 'fd00:1::2'], { app: b }),
@@ -30,10 +35,11 @@ const closed = policy('x/closed', labels({ app: 'a' }), { ingress: [{ peers: [we
 
 export const CRASH_STATES = {
   before: {
-    pods: [...pods('web'), ...crowd(0).pods],
+    pods: [...pods('web'), ...crowd(0).pods, ...herd(63)],
     namespaces,
     policies: [
       closed,
+      tended,
       policy('x/egress-web', labels({ app: 'web' }), {
         egress: [{ peers: [{ podSelector: labels() }], ports: tcp(80) }],
       }),
@@ -42,10 +48,11 @@ export const CRASH_STATES = {
     ],
   },
   after: {
-    pods: [...pods('db'), ...crowd(4).pods],
+    pods: [...pods('db'), ...crowd(4).pods, ...herd(64)],
     namespaces,
     policies: [
       closed,
+      tended,
       policy('x/egress-db', labels({ app: 'db' }), {
         egress: [{ peers: [{ podSelector: labels({ app: 'a' }) }], ports: tcp(80) }],
       }),
