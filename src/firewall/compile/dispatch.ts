@@ -49,8 +49,16 @@ function samePath(a: readonly LiveSet[] = [], b: readonly LiveSet[] = []): boole
 const digitOf = ({ chain }: Class, bit: number): number =>
   (ALPHABET.indexOf(chain.name.at(-16 + Math.floor(bit / 5))!) >> (bit % 5)) & 1;
 
+/** Some classes and the others, each with what names their sets. */
+interface Division {
+  readonly some: readonly Class[];
+  readonly digits: string;
+  readonly others: readonly Class[];
+  readonly otherDigits: string;
+}
+
 /** Classes apart by the first bit of their names that parts them evenly enough, else the one of the candidates that does so best. */
-function halve(classes: readonly Class[]): { bit: number; ones: readonly Class[]; zeros: readonly Class[] } {
+function halve(classes: readonly Class[], digits: string): Division {
   let best = 0;
   let evenness = 0;
   for (let bit = 0; bit < BITS && (bit < CANDIDATES || evenness === 0) && evenness < classes.length * EVEN; bit++) {
@@ -60,11 +68,14 @@ function halve(classes: readonly Class[]): { bit: number; ones: readonly Class[]
     if (smaller > evenness) [best, evenness] = [bit, smaller];
   }
   const having = (digit: number): Class[] => classes.filter((found) => digitOf(found, best) === digit);
-  return { bit: best, ones: having(1), zeros: having(0) };
+  return { some: having(1), digits: `${digits} ${best}:1`, others: having(0), otherDigits: `${digits} ${best}:0` };
 }
 
-/** The class that has many of the addresses of these, if any has. */
-function heaviest(classes: readonly Class[]): Class | undefined {
+/**
+ * The class that has many of the addresses of these apart from the others, if there is one. Whoever stays in a class must be in the
+ * sets that have their names before and after: hence the digits of both sides tell which class it is.
+ */
+function heaviest(classes: readonly Class[], digits: string): Division | undefined {
   let total = 0;
   let most = LIGHT;
   let found: Class | undefined;
@@ -73,7 +84,10 @@ function heaviest(classes: readonly Class[]): Class | undefined {
     total += weight;
     if (weight > most) [most, found] = [weight, one];
   }
-  return classes.length > 1 && most >= total * HEAVY ? found : undefined;
+  if (found === undefined || classes.length === 1 || most < total * HEAVY) return undefined;
+  const others = classes.filter((one) => one !== found);
+  const { name } = found.chain;
+  return { some: [found], digits: `${digits} =${name}`, others, otherDigits: `${digits} !${name}` };
 }
 
 /** A tree without classes. */
@@ -114,17 +128,16 @@ export function createDispatch(store: Store, direction: Direction): Dispatch {
       const branches: { set: string; chain: string }[] = [];
       let left = members;
       while (left.length > LIST) {
-        const { bit, ones, zeros } = halve(left);
-        if (ones.length === 1) {
-          nextPaths.set(ones[0]!, path);
-          branches.push({ set: ones[0]!.set.name, chain: ones[0]!.chain.name });
+        const next = halve(left, digits);
+        const [first] = next.some;
+        if (next.some.length === 1) {
+          nextPaths.set(first!, path);
+          branches.push({ set: first!.set.name, chain: first!.chain.name });
         } else {
-          const shared = `${digits} ${bit}:1`;
-          const set = way('group', shared);
-          branches.push({ set: set.name, chain: build(ones, shared, [...path, set]) });
+          const set = way('group', next.digits);
+          branches.push({ set: set.name, chain: build(next.some, next.digits, [...path, set]) });
         }
-        digits = `${digits} ${bit}:0`;
-        left = zeros;
+        ({ others: left, otherDigits: digits } = next);
       }
       for (const found of left) nextPaths.set(found, path);
       const last = left.at(-1)!;
@@ -140,18 +153,10 @@ export function createDispatch(store: Store, direction: Direction): Dispatch {
     let left: readonly Class[] = sorted;
     let digits = '';
     while (parts.length < PARTS - 1) {
-      const heavy = heaviest(left);
-      if (heavy !== undefined) {
-        // Whoever stays in a class must be in the sets that have their names before and after: hence both names tell.
-        part([heavy], `${digits} =${heavy.chain.name}`);
-        digits = `${digits} !${heavy.chain.name}`;
-        left = left.filter((found) => found !== heavy);
-      } else if (left.length > LIST) {
-        const { bit, ones, zeros } = halve(left);
-        part(ones, `${digits} ${bit}:1`);
-        digits = `${digits} ${bit}:0`;
-        left = zeros;
-      } else break;
+      const next = heaviest(left, digits) ?? (left.length > LIST ? halve(left, digits) : undefined);
+      if (next === undefined) break;
+      part(next.some, next.digits);
+      ({ others: left, otherDigits: digits } = next);
     }
     if (left.length > 0) part(left, digits);
     const root = parts.length === 0 ? undefined : chainOf(parts, { unasked });

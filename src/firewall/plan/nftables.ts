@@ -23,6 +23,7 @@ import {
 import { ENTRIES } from '../render/iptables.ts';
 import type { NftRule } from '../render/nftables.ts';
 import { hasDenials } from './sets.ts';
+import { roleOf } from './draft.ts';
 
 /** Changes of one table. */
 export interface TableChanges {
@@ -59,7 +60,6 @@ interface Draft {
   readonly dropSets: string[];
 }
 
-const CLASS_SET = { 4: 'krs4-class-', 6: 'krs6-class-' } as const;
 const plain = (role: CompiledSet['role']): boolean => role !== 'class' && role !== 'group' && role !== 'isolated';
 const nameOf = (set: CompiledSet): string => (set.role === 'local' ? LOCAL_SET : set.name);
 
@@ -204,8 +204,8 @@ function planTable(
     if (kind === 'chain') chain(name);
     if (kind !== 'set' && kind !== 'member') continue;
     const set = state.sets.get(name);
-    if (set === undefined && kind === 'set' && name.startsWith(CLASS_SET[family])) {
-      const gone = `KUBE-NWPLCY-${name.slice(CLASS_SET[family].length)}`;
+    if (set === undefined && kind === 'set' && roleOf(name) === 'class') {
+      const gone = `KUBE-NWPLCY-${name.slice(-16)}`;
       for (const direction of DIRECTIONS) {
         for (const [text, chain] of observed.maps.get(verdictMap(direction)) ?? [])
           if (chain === gone) left(direction, text);

@@ -5,7 +5,34 @@ import { expect, test } from 'vitest';
 import { createPolicyCompiler } from '../compile/compiler.ts';
 import { createIptablesTarget } from '../target/iptables.ts';
 import { createFakeNetfilter } from '../../../test/support/firewall/fake-netfilter.ts';
+import type { FakeNetfilter } from '../../../test/support/firewall/fake-netfilter.ts';
 import { labels, pod, policy } from '../../../test/support/firewall/objects.ts';
+
+/** Whether somebody outside reaches a pod. */
+const opens = (machine: FakeNetfilter, destination: string, port: number): boolean =>
+  machine.passes({
+    hook: 'FORWARD',
+    source: '192.0.2.1',
+    destination,
+    protocol: 'tcp',
+    port,
+    state: 'NEW',
+    local: new Set<string>(),
+  });
+
+/** Pods of a kind, and the policy that opens the port of that kind to everybody. */
+const podOf = (at: number, kind: number) => ({
+  key: `shop/pod-${at}`,
+  object: pod(`shop/pod-${at}`, [`10.1.0.${at + 1}`], { app: `k${kind}` }),
+});
+const policiesOf = (kinds: number, base: number) =>
+  Array.from({ length: kinds }, (_, kind) => {
+    const rule = { peers: [], ports: [{ protocol: 'TCP' as const, port: base + kind }] };
+    return {
+      key: `shop/p${kind}`,
+      object: policy(`shop/p${kind}`, labels({ app: `k${kind}` }), { ingress: [rule] }),
+    };
+  });
 
 const ports = [{ name: 'http', protocol: 'TCP' as const, port: 8080 }];
 
@@ -26,17 +53,7 @@ test('a pod that appears in a known class is never without its named port, nor o
   const held = await target.apply(target.plan(first.state, await target.observe(signal), { prune: true }), signal);
   const moments: string[] = [];
   machine.onChange = () => {
-    const question = (port: number) =>
-      machine.passes({
-        hook: 'FORWARD',
-        source: '192.0.2.1',
-        destination: '10.1.0.2',
-        protocol: 'tcp',
-        port,
-        state: 'NEW',
-        local: new Set<string>(),
-      });
-    moments.push(`8080 ${question(8080)}, 22 ${question(22)}`);
+    moments.push(`8080 ${opens(machine, '10.1.0.2', 8080)}, 22 ${opens(machine, '10.1.0.2', 22)}`);
   };
   const second = compiler.update({ pods: [web('two', '10.1.0.2')] });
   await target.apply(target.plan(second.state, held.observed!, { prune: true, dirty: second.dirty }), signal);
@@ -47,32 +64,23 @@ test('a pod that appears in a known class is never without its named port, nor o
 test('a pod that moves to a new one of many classes is judged by no third, even while nothing may be removed', async () => {
   const KINDS = 30;
   const { signal } = new AbortController();
-  const policies = Array.from({ length: KINDS }, (_, kind) => {
-    const rule = { peers: [], ports: [{ protocol: 'TCP' as const, port: 8000 + kind }] };
-    const selector = labels({ app: `k${kind}` });
-    return { key: `shop/p${kind}`, object: policy(`shop/p${kind}`, selector, { ingress: [rule] }) };
-  });
-  const local = (at: number, kind: number) => ({
-    key: `shop/pod-${at}`,
-    object: pod(`shop/pod-${at}`, [`10.1.0.${at + 1}`], { app: `k${kind}` }),
-  });
+  const policies = policiesOf(KINDS, 8000);
   const move = async (classes: number, kind: number, prune: boolean): Promise<number> => {
     const compiler = createPolicyCompiler({ node: 'n1' });
     const machine = createFakeNetfilter();
     const target = createIptablesTarget({ runner: machine.runner });
     // The first class has two pods: were it to go, nothing would be done before removing is allowed.
-    const pods = Array.from({ length: classes + 1 }, (_, at) => local(at, at % classes));
+    const pods = Array.from({ length: classes + 1 }, (_, at) => podOf(at, at % classes));
     const first = compiler.update({ policies, pods });
     const held = await target.apply(target.plan(first.state, await target.observe(signal), { prune: true }), signal);
     const moments: string[] = [];
     machine.onChange = () => {
-      const common = { hook: 'FORWARD', source: '192.0.2.1', destination: '10.1.0.1', protocol: 'tcp' } as const;
       const open = Array.from({ length: KINDS }, (_, at) => 8000 + at).filter((port) =>
-        machine.passes({ ...common, port, state: 'NEW', local: new Set<string>() }),
+        opens(machine, '10.1.0.1', port),
       );
       moments.push(open.join());
     };
-    const { state, dirty } = compiler.update({ pods: [local(0, kind)] });
+    const { state, dirty } = compiler.update({ pods: [podOf(0, kind)] });
     await target.apply(target.plan(state, held.observed!, { prune, dirty }), signal);
     expect(['8000', `${8000 + kind}`]).toEqual(expect.arrayContaining([...new Set(moments)]));
     return moments.length;
@@ -94,20 +102,12 @@ test('a pod that moves to a new one of many classes is judged by no third, even 
 test('a class that grows so large that it is asked for first, and shrinks again: every pod is judged by its own rules throughout', async () => {
   const { signal } = new AbortController();
   const LARGE = 64;
-  const local = (at: number, kind: number) => ({
-    key: `shop/pod-${at}`,
-    object: pod(`shop/pod-${at}`, [`10.1.0.${at + 1}`], { app: `k${kind}` }),
-  });
   // Another port makes other names of classes, and with them another tree.
   for (const base of [7000, 8000, 9000, 10_000, 11_000, 12_000, 13_000, 14_000]) {
     const kinds = base % 2000 === 0 ? 15 : 12;
-    const rule = (kind: number) => ({ peers: [], ports: [{ protocol: 'TCP' as const, port: base + kind }] });
-    const policies = Array.from({ length: kinds }, (_, kind) => ({
-      key: `shop/p${kind}`,
-      object: policy(`shop/p${kind}`, labels({ app: `k${kind}` }), { ingress: [rule(kind)] }),
-    }));
+    const policies = policiesOf(kinds, base);
     // One pod of each kind, then as many of the first as just do not weigh more than any other.
-    const pods = Array.from({ length: kinds + LARGE - 2 }, (_, at) => local(at, at < kinds ? at : 0));
+    const pods = Array.from({ length: kinds + LARGE - 2 }, (_, at) => podOf(at, at < kinds ? at : 0));
     const compiler = createPolicyCompiler({ node: 'n1' });
     const machine = createFakeNetfilter();
     const target = createIptablesTarget({ runner: machine.runner });
@@ -117,20 +117,12 @@ test('a class that grows so large that it is asked for first, and shrinks again:
     machine.onChange = () => {
       for (const at of [0, 1, 2, kinds - 1, kinds, kinds + 1]) {
         for (const kind of [0, 1, 2, kinds - 1]) {
-          const open = machine.passes({
-            hook: 'FORWARD',
-            source: '192.0.2.1',
-            destination: `10.1.0.${at + 1}`,
-            protocol: 'tcp',
-            port: base + kind,
-            state: 'NEW',
-            local: new Set<string>(),
-          });
+          const open = opens(machine, `10.1.0.${at + 1}`, base + kind);
           if (open !== (kind === (at < kinds ? at : 0))) wrong.push(`pod ${at}, port ${base + kind}: ${open}`);
         }
       }
     };
-    const last = local(kinds + LARGE - 2, 0);
+    const last = podOf(kinds + LARGE - 2, 0);
     const ways = [first.state.families[4].roots.ingress];
     for (const change of [last, { ...last, object: undefined }]) {
       const { state, dirty } = compiler.update({ pods: [change] });

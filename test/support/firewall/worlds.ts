@@ -255,6 +255,17 @@ const clusterChange: fc.Arbitrary<Change> = fc.constantFrom('k', 'l', 'm', 'n').
     .map((one) => ({ kind: 'cluster' as const, key, object: one }));
 });
 
+/** A pod of this node at a slot. */
+const localPod = (key: string, slot: number, own: Readonly<Record<string, string>>): Change => {
+  const ips = [addressOf(slot, 4), addressOf(slot, 6)];
+  const here = { nodeName: 'n1', hostIPs: [OWN_NODE[4], OWN_NODE[6]] };
+  return { kind: 'pod', key, object: pod(key, ips, own, here) };
+};
+
+/** A policy for the pods of `c` with these labels. */
+const policyFor = (key: string, own: Readonly<Record<string, string>>): fc.Arbitrary<Change> =>
+  policyObject(key, fc.constant(labels(own))).map((object) => ({ kind: 'policy', key, object }));
+
 /**
  * Pods of this node of which each has policies of its own, so that there are more classes than one list of a dispatch chain holds. A pod
  * that changes its kind moves to another class, known or new.
@@ -262,15 +273,11 @@ const clusterChange: fc.Arbitrary<Change> = fc.constantFrom('k', 'l', 'm', 'n').
 const CROWD = Array.from({ length: 10 }, (_, kind) => `${kind}`);
 
 const crowdPod = (key: string, kind: fc.Arbitrary<string>): fc.Arbitrary<Change> =>
-  fc.record({ kind, own: labelMap }).map(({ kind: k, own }) => {
-    const at = SLOTS + CROWD.indexOf(key);
-    const ips = [addressOf(at, 4), addressOf(at, 6)];
-    const here = { nodeName: 'n1', hostIPs: [OWN_NODE[4], OWN_NODE[6]] };
-    return { kind: 'pod', key: `c/k${key}`, object: pod(`c/k${key}`, ips, { ...own, k }, here) };
-  });
+  fc
+    .record({ kind, own: labelMap })
+    .map(({ kind: k, own }) => localPod(`c/k${key}`, SLOTS + CROWD.indexOf(key), { ...own, k }));
 
-const crowdPolicy = (k: string): fc.Arbitrary<Change> =>
-  policyObject(`c/k${k}`, fc.constant(labels({ k }))).map((object) => ({ kind: 'policy', key: `c/k${k}`, object }));
+const crowdPolicy = (k: string): fc.Arbitrary<Change> => policyFor(`c/k${k}`, { k });
 
 const crowdChange: fc.Arbitrary<Change> = fc
   .constantFrom(...CROWD)
@@ -292,38 +299,28 @@ const crowd: fc.Arbitrary<readonly Change[]> = fc
   );
 
 /** Pods of this node that the same policies select: as many as give a class a way of its own, or one fewer, or one more. */
-const HERD = Array.from({ length: 34 }, (_, at) => `${at}`);
+const HERD = Array.from({ length: 34 }, (_, at) => at);
 
-const herdPod = (key: string, own: Readonly<Record<string, string>>): Change => {
-  const at = SLOTS + CROWD.length + HERD.indexOf(key);
-  const ips = [addressOf(at, 4), addressOf(at, 6)];
-  const here = { nodeName: 'n1', hostIPs: [OWN_NODE[4], OWN_NODE[6]] };
-  return { kind: 'pod', key: `c/h${key}`, object: pod(`c/h${key}`, ips, own, here) };
-};
+const herdPod = (at: number, own: Readonly<Record<string, string>> = { h: '1' }): Change =>
+  localPod(`c/h${at}`, SLOTS + CROWD.length + at, own);
 
-const herdPolicy: fc.Arbitrary<Change> = policyObject('c/herd', fc.constant(labels({ h: '1' }))).map((object) => ({
-  kind: 'policy',
-  key: 'c/herd',
-  object,
-}));
+const herdPolicy = policyFor('c/herd', { h: '1' });
 
 const herdChange: fc.Arbitrary<Change> = fc.oneof(
   {
     weight: 4,
-    arbitrary: fc.constantFrom(...HERD.slice(13, 18), ...HERD.slice(29)).chain((key) =>
-      fc.constantFrom(herdPod(key, { h: '1' }), herdPod(key, {}), {
-        kind: 'pod' as const,
-        key: `c/h${key}`,
-        object: undefined,
-      }),
-    ),
+    arbitrary: fc
+      .constantFrom(...HERD.slice(13, 18), ...HERD.slice(29))
+      .chain((at) =>
+        fc.constantFrom(herdPod(at), herdPod(at, {}), { kind: 'pod' as const, key: `c/h${at}`, object: undefined }),
+      ),
   },
   { weight: 1, arbitrary: herdPolicy },
 );
 
 const herd: fc.Arbitrary<readonly Change[]> = fc
   .tuple(fc.constantFrom(15, 16, 31, 32), herdPolicy)
-  .map(([size, own]) => [...HERD.slice(0, size).map((key) => herdPod(key, { h: '1' })), own]);
+  .map(([size, own]) => [...HERD.slice(0, size).map((at) => herdPod(at)), own]);
 
 const anyChange = fc.oneof(
   { weight: 4, arbitrary: podChange },

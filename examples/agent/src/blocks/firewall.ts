@@ -102,7 +102,7 @@ export function wireFirewall(context: BlockContext): Part {
         : { allowed: sum(view.policy, 'allowed'), refused: sum(view.policy, 'refused') }),
     }));
   };
-  if (flags['netpol-dry-run']) reportDryRun(context, () => compiled);
+  if (flags['netpol-dry-run']) reportDryRun(context, compiler.state);
   providers.matrix = (query) => reachability(context, query);
   providers.gate = (query) => {
     const wait = Math.min(Number(query.get('timeout') ?? GATE_SECONDS) || GATE_SECONDS, MAX_GATE_SECONDS);
@@ -121,14 +121,13 @@ export function wireFirewall(context: BlockContext): Part {
 }
 
 /** Logs what policy would refuse, were it in force. */
-function reportDryRun(context: BlockContext, state: () => FirewallState | undefined): void {
+function reportDryRun(context: BlockContext, state: FirewallState): void {
   const { log, runner, mode } = context;
   log.warn('dry run: policies refuse nothing, what they would refuse is logged');
   if (mode !== 'run') return;
-  const nothing = { family: 4, sets: new Map(), chains: new Map(), roots: {}, covers: {} } as const;
   const watching = watchDenials({
     runner,
-    state: () => state() ?? { families: { 4: nothing, 6: { ...nothing, family: 6 } } },
+    state: () => state,
     model: () => policyModel(context),
   }).subscribe({
     next: ({ direction, source, destination, protocol, port, policies }) =>

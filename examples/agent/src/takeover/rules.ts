@@ -171,7 +171,7 @@ export function findOurs(texts: FamilyTexts, family: 4 | 6): FamilyFindings {
       OUR_CHAINS.test(target) ||
       set !== undefined ||
       // Jumps into chains that kube-router fills as well, without its words: its own stand beside them by then.
-      (/^KUBE-ROUTER-(INPUT|FORWARD|OUTPUT)$/.test(target) && comment === undefined && words.length === 2) ||
+      (/^KUBE-ROUTER-(INPUT|FORWARD|OUTPUT)$/.test(target) && words.length === 2) ||
       (target === 'KUBE-ROUTER-SERVICES' && comment !== 'handle traffic to IPVS service IPs in custom chain');
     if (ours) table.push({ owner: blockOf(set ?? target), ...found });
   }
