@@ -28,7 +28,8 @@ it('export by origin, import by prefix and community, changed live with only the
     { prefix: '172.16.0.0/24', origin: 'vip', attributes: { communities: ['65001:666'] } },
     { prefix: '10.244.1.0/24', origin: 'pod-cidr' },
   ]);
-  network.run(30_000);
+  // Messages are counted afterwards: the first KEEPALIVE, jittered, is due 22.5 seconds after the session is up at the earliest.
+  network.run(20_000);
   const seen = (): unknown[] =>
     b
       .query(({ peer }) => peer !== '')
