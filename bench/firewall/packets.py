@@ -1,6 +1,7 @@
 """What a packet costs on its way through a node: one process and one thread hold the sockets of every pod, so that a packet's whole
 path runs inside the call that sends it. Reads a JSON list of {name, client, server, source, destination, port} (network namespaces
-and addresses) from standard input, measures them in turns, and prints {name: {established, new}} in microseconds (best of all turns).
+and addresses) from standard input, measures them in turns, and prints {name: {established, new, attempt}} in microseconds (best of all
+turns): a round trip of an established flow, one way of a datagram that begins a flow, and a SYN with its answer, for no server listens.
 """
 import ctypes, json, os, socket, struct, subprocess, sys, time
 
@@ -21,18 +22,36 @@ def inside(namespace, work):
         os.close(there)
 
 
-def datagrams(source, destination, port, first):
-    """UDP datagrams that each begin a flow of their own."""
+def datagram(_, source_port, port):
+    return struct.pack('!HHHH', source_port, port, 9, 0) + b'x'
+
+
+def syn(ends, source_port, port):
+    fields = [source_port, port, 0, 1, 0, 0, 5 << 12 | 2, 65535, 0, 0]
+    total = sum(fields) + sum(struct.unpack('!4H', ends)) + socket.IPPROTO_TCP + 20
+    fields[8] = ~(total % 0xffff) & 0xffff
+    return struct.pack('!10H', *fields)
+
+
+def beginnings(protocol, segment, source, destination, port, first):
+    """Packets that each begin a flow of their own."""
     ends = socket.inet_aton(source) + socket.inet_aton(destination)
     for index in range(FRESH):
-        udp = struct.pack('!HHHH', first + index, port, 9, 0) + b'x'
-        yield struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + ends + udp
+        body = segment(ends, first + index, port)
+        yield struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(body), 0, 0, 64, protocol, 0) + ends + body
+
+
+def resets():
+    """Segments with RST that this namespace sent."""
+    with open('/proc/thread-self/net/snmp') as file:
+        names, values = [line.split() for line in file if line.startswith('Tcp:')]
+    return int(values[names.index('OutRsts')])
 
 
 class Path:
     def __init__(self, name, client, server, node, source, destination, port):
-        self.name, self.node, self.to, self.turn = name, node, (destination, port), 0
-        self.source, self.best = source, {'established': 1e9, 'new': 1e9}
+        self.name, self.node, self.pod, self.to, self.turn = name, node, server, (destination, port), 0
+        self.source, self.best = source, {'established': 1e9, 'new': 1e9, 'attempt': 1e9}
         self.server = inside(server, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         self.server.bind(self.to)
         self.server.settimeout(2)
@@ -59,13 +78,18 @@ class Path:
             client.recv(16)
         return (time.perf_counter() - start) / PINGS * 1e6
 
-    def new(self):
-        packets = list(datagrams(self.source, *self.to, 2000 + self.turn * FRESH))
+    def begin(self, protocol, segment):
+        packets = list(beginnings(protocol, segment, self.source, *self.to, 2000 + self.turn * FRESH))
         send, to = self.raw.sendto, (self.to[0], 0)
         start = time.perf_counter()
         for packet in packets:
             send(packet, to)
         took = (time.perf_counter() - start) / FRESH * 1e6
+        subprocess.run(['ip', 'netns', 'exec', self.node, 'conntrack', '-F'], capture_output=True)
+        return took
+
+    def new(self):
+        took = self.begin(socket.IPPROTO_UDP, datagram)
         seen = 0
         self.server.setblocking(False)
         try:
@@ -75,17 +99,22 @@ class Path:
         except BlockingIOError:
             pass
         self.server.settimeout(2)
-        subprocess.run(['ip', 'netns', 'exec', self.node, 'conntrack', '-F'], capture_output=True)
         if seen == 0:
             raise RuntimeError(self.name + ': no new flow arrived')
+        return took
+
+    def attempt(self):
+        before = inside(self.pod, resets)
+        took = self.begin(socket.IPPROTO_TCP, syn)
+        if inside(self.pod, resets) - before < FRESH:
+            raise RuntimeError(self.name + ': not every attempt was answered')
         return took
 
 
 paths = [Path(**one) for one in json.load(sys.stdin)]
 for turn in range(TURNS):
-    for path in paths:
-        path.turn = turn
-        path.best['established'] = min(path.best['established'], path.established())
-    for path in paths:
-        path.best['new'] = min(path.best['new'], path.new())
+    for kind in ('established', 'new', 'attempt'):
+        for path in paths:
+            path.turn = turn
+            path.best[kind] = min(path.best[kind], getattr(path, kind)())
 print(json.dumps({path.name: path.best for path in paths}))

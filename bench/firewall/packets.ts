@@ -11,10 +11,14 @@ import { linearShape } from './linear.ts';
 import { benchWorld } from './world.ts';
 import type { BenchWorld } from './world.ts';
 
-/** Microseconds: a round trip of an established flow, and one way of a packet that begins a flow; means over pairs of pods. */
+/** Microseconds; means over pairs of pods. */
 export interface PacketCost {
+  /** A round trip of an established flow. */
   readonly established: number;
+  /** One way of a datagram that begins a flow. */
   readonly new: number;
+  /** A SYN and its answer, which is a refusal by the server's host. */
+  readonly attempt: number;
 }
 
 function run(file: string, args: readonly string[], input?: string): string {
@@ -136,10 +140,7 @@ export async function packetCosts(
   };
   try {
     const paths: object[] = [];
-    const all = nodes.flatMap((node) => {
-      const pairs = node.name.startsWith('no rules') ? PAIRS.slice(0, 1) : PAIRS;
-      return pairs.map((pair) => ({ ...node, pair }));
-    });
+    const all = nodes.flatMap((node) => PAIRS.map((pair) => ({ ...node, pair })));
     for (const [index, { world: own, rules, pair, elsewhere }] of all.entries()) {
       const [client, server] = talkers(own, pair, elsewhere);
       const [source = '', destination = ''] = [client.ips[0], server.ips[0]];
@@ -178,7 +179,10 @@ export async function packetCosts(
     const mean = (of: readonly PacketCost[], kind: keyof PacketCost): number =>
       of.reduce((sum, cost) => sum + cost[kind], 0) / of.length;
     return new Map(
-      [...byName].map(([name, of]) => [name, { established: mean(of, 'established'), new: mean(of, 'new') }]),
+      [...byName].map(([name, of]) => [
+        name,
+        { established: mean(of, 'established'), new: mean(of, 'new'), attempt: mean(of, 'attempt') },
+      ]),
     );
   } finally {
     for (const name of made) spawnSync('ip', ['netns', 'del', name]);

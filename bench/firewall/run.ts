@@ -19,6 +19,7 @@ import { benchPod, benchWorld } from './world.ts';
 import type { BenchWorld } from './world.ts';
 import { linearShape } from './linear.ts';
 import { packetCosts } from './packets.ts';
+import type { PacketCost } from './packets.ts';
 
 setFlagsFromString('--expose-gc');
 const gc = runInNewContext('gc') as () => void;
@@ -197,15 +198,15 @@ for (const backend of ['iptables', 'nftables'] as const) {
 if (!root) report('packets', 'needs root', '<= 1.3 x of no rules but conntrack');
 else {
   const costs = await packetCosts(world, spread, NETNS);
-  let bare = { established: 0, new: 0 };
+  let bare: PacketCost = { established: 0, new: 0, attempt: 0 };
   for (const [name, cost] of costs) {
     if (name.startsWith('no rules')) bare = cost;
-    const times = (kind: 'established' | 'new'): string =>
+    const times = (kind: keyof PacketCost): string =>
       `${cost[kind].toFixed(1)} us (${(cost[kind] / bare[kind]).toFixed(2)} x)`;
     const judged = /^(iptables|nftables).* pods$/.test(name);
     report(
-      `established round trip / new packet: ${name}`,
-      `${times('established')} / ${times('new')}`,
+      `established round trip / new packet / TCP attempt: ${name}`,
+      `${times('established')} / ${times('new')} / ${times('attempt')}`,
       judged ? '<= 1.3 x' : '',
     );
   }

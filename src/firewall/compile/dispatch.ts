@@ -2,14 +2,15 @@
  * How a packet finds the class of its pod when only set matches are at hand, and each of them costs: a tree that halves the classes
  * at every step, so that a packet meets about as many sets as the number of classes has binary digits. Who is in one of the first
  * sets, the parts of the root, is isolated; who is in none of them is not. Who is in a set is in one of its classes, so below the
- * root the last class is not asked for. A class of many addresses is a part of its own, asked for before the others.
+ * root the last class is not asked for. A class of many addresses is a part of its own, asked for before the others; and where few
+ * classes have rules for a protocol, its packets meet the sets of these first of all.
  * The tree depends on the classes, and on which of them have many addresses. Its chains are named by content and its sets by the
  * digits of the class names that their members share: a new class renews the chains of one path, and only its own addresses join
  * the sets of that path. One that comes to have many addresses, or ceases to, renews everything.
  */
 import { delimited, shortHash } from '../model/hash.ts';
 import { isolatedSet } from '../model/types.ts';
-import type { Direction, DispatchChain } from '../model/types.ts';
+import type { Branch, Direction, DispatchChain } from '../model/types.ts';
 import { LIGHT, weightOf } from './classes.ts';
 import type { Class } from './classes.ts';
 import type { LiveSet, Store } from './store.ts';
@@ -33,6 +34,11 @@ const CANDIDATES = 16;
 const EVEN = 0.35;
 /** A class of this share of the addresses has many. */
 const HEAVY = 0.35;
+
+/** Classes are few for a protocol up to this number and this share of all: every other packet of the protocol meets their sets in vain. */
+const FEW = 4;
+const FEW_OF = 1 / 4;
+const PROTOCOLS = ['TCP', 'UDP', 'SCTP'] as const;
 
 /** The tree of one direction of one family. */
 export interface Dispatch {
@@ -90,6 +96,20 @@ function heaviest(classes: readonly Class[], digits: string): Division | undefin
   return { some: [found], digits: `${digits} =${name}`, others, otherDigits: `${digits} !${name}` };
 }
 
+/**
+ * Ways that spare a packet the tree, where few of the classes have rules for its protocol: servers of UDP are mostly few, and each of
+ * their queries begins a flow. They lead to the same chains as the tree does.
+ */
+function* shortWays(classes: readonly Class[]): Iterable<Branch> {
+  for (const protocol of PROTOCOLS) {
+    const having = classes.filter(({ chain }) =>
+      chain.rules.some((rule) => rule.protocol === protocol && rule.action !== 'deny'),
+    );
+    if (having.length > Math.min(FEW, classes.length * FEW_OF)) continue;
+    for (const { set, chain } of having) yield { protocol, set: set.name, chain: chain.name };
+  }
+}
+
 /** A tree without classes. */
 export function createDispatch(store: Store, direction: Direction): Dispatch {
   const { family } = store;
@@ -113,7 +133,9 @@ export function createDispatch(store: Store, direction: Direction): Dispatch {
       return set;
     };
     const chainOf = (branches: DispatchChain['branches'], end: Pick<DispatchChain, 'rest' | 'unasked'>): string => {
-      const texts = branches.map(({ set, chain }) => delimited([set, chain]));
+      const texts = branches.map(({ protocol, set, chain }) =>
+        delimited([...(protocol === undefined ? [] : [protocol]), set, chain]),
+      );
       texts.push(end.rest ?? '', ...(end.unasked ?? []));
       const name = `KUBE-POD-FW-${shortHash(direction, String(family), ...texts)}`;
       if (!chains.has(name) && !nextChains.has(name)) {
@@ -125,7 +147,7 @@ export function createDispatch(store: Store, direction: Direction): Dispatch {
     const unasked: string[] = [];
     /** Who comes here is of one of the members; `digits` are what their names have in common. */
     const build = (members: readonly Class[], digits: string, path: readonly LiveSet[]): string => {
-      const branches: { set: string; chain: string }[] = [];
+      const branches: Branch[] = [];
       let left = members;
       while (left.length > LIST) {
         const next = halve(left, digits);
@@ -145,7 +167,7 @@ export function createDispatch(store: Store, direction: Direction): Dispatch {
       branches.push(...left.slice(0, -1).map(({ set, chain }) => ({ set: set.name, chain: chain.name })));
       return branches.length === 0 ? last.chain.name : chainOf(branches, { rest: last.chain.name });
     };
-    const parts: { set: string; chain: string }[] = [];
+    const parts: Branch[] = [];
     const part = (members: readonly Class[], digits: string): void => {
       const set = way('isolated', digits);
       parts.push({ set: set.name, chain: build(members, digits, [set]) });
@@ -159,7 +181,12 @@ export function createDispatch(store: Store, direction: Direction): Dispatch {
       ({ others: left, otherDigits: digits } = next);
     }
     if (left.length > 0) part(left, digits);
-    const root = parts.length === 0 ? undefined : chainOf(parts, { unasked });
+    const short = [...shortWays(sorted)];
+    const asked = new Set(short.map(({ set }) => set));
+    const root =
+      parts.length === 0
+        ? undefined
+        : chainOf([...short, ...parts], { unasked: unasked.filter((set) => !asked.has(set)) });
     for (const name of chains) if (!nextChains.has(name)) store.dropChain(name);
     for (const name of ways.keys()) if (!nextWays.has(name)) store.dropSet(name);
     chains = nextChains;

@@ -44,13 +44,21 @@ export interface ClassChain {
   readonly otherwise: 'allow' | 'deny';
 }
 
+/** A set that an address may be in, and the chain that judges it then. */
+export interface Branch {
+  /** Only of packets of this protocol. */
+  readonly protocol?: Protocol;
+  readonly set: string;
+  readonly chain: string;
+}
+
 /** A step on the way to a pod's class: the first set that holds the address names the chain. */
 export interface DispatchChain {
   readonly kind: 'dispatch';
   readonly name: string;
   readonly family: Family;
   readonly direction: Direction;
-  readonly branches: readonly { readonly set: string; readonly chain: string }[];
+  readonly branches: readonly Branch[];
   /** Chain of the class of those that no set holds; absent in a root, where they are not isolated. */
   readonly rest?: string;
   /** In a root: the sets of classes that no chain asks for. */
@@ -112,7 +120,10 @@ export function isolatedDirection(name: string): Direction | undefined {
 /** Whether an address is that of an isolated pod. */
 export function isIsolated({ roots, chains, sets }: FamilyState, direction: Direction, address: string): boolean {
   const root = chains.get(roots[direction] ?? '');
-  return root?.kind === 'dispatch' && root.branches.some(({ set }) => sets.get(set)?.members.has(address) === true);
+  if (root?.kind !== 'dispatch') return false;
+  return root.branches.some(
+    ({ protocol, set }) => protocol === undefined && sets.get(set)?.members.has(address) === true,
+  );
 }
 
 /** Local pods whose rules are in force; the name is kube-router's. */

@@ -1,7 +1,7 @@
 /**
  * The moments inside one batch of set changes, each line of it an instant that packets may meet.
  */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createPolicyCompiler } from '../compile/compiler.ts';
 import { createIptablesTarget } from '../target/iptables.ts';
 import { createFakeNetfilter } from '../../../test/support/firewall/fake-netfilter.ts';
@@ -20,6 +20,24 @@ const opens = (machine: FakeNetfilter, destination: string, port: number): boole
     local: new Set<string>(),
   });
 
+/** A pod of the shop with a named port, and the policy that opens it. */
+const web = (name: string, address: string) => ({
+  key: `shop/${name}`,
+  object: pod(`shop/${name}`, [address], { app: 'web' }, { ports: [{ name: 'http', protocol: 'TCP', port: 8080 }] }),
+});
+const http = { peers: [], ports: [{ protocol: 'TCP' as const, port: 'http' }] };
+const opened = { key: 'shop/p', object: policy('shop/p', labels({ app: 'web' }), { ingress: [http] }) };
+/** Classes without a rule: with three of them, packets of TCP find the first by a way of their own. */
+const kinds = ['db', 'mail', 'log'];
+const others = kinds.map((app, at) => ({
+  key: `shop/${app}`,
+  object: pod(`shop/${app}`, [`10.1.0.${at + 7}`], { app }),
+}));
+const closed = kinds.map((app) => ({
+  key: `shop/q-${app}`,
+  object: policy(`shop/q-${app}`, labels({ app }), { ingress: [] }),
+}));
+
 /** Pods of a kind, and the policy that opens the port of that kind to everybody. */
 const podOf = (at: number, kind: number) => ({
   key: `shop/pod-${at}`,
@@ -34,31 +52,57 @@ const policiesOf = (kinds: number, base: number) =>
     };
   });
 
-const ports = [{ name: 'http', protocol: 'TCP' as const, port: 8080 }];
+describe.each([
+  ['by the tree', false],
+  ['by a way of its protocol', true],
+])('a pod that appears in a known class found %s', (_, short) => {
+  test('is never without its named port, nor open beyond it, and neither when it goes', async () => {
+    const compiler = createPolicyCompiler({ node: 'n1' });
+    const machine = createFakeNetfilter();
+    const target = createIptablesTarget({ runner: machine.runner });
+    const { signal } = new AbortController();
+    const first = compiler.update({
+      pods: [web('one', '10.1.0.1'), ...(short ? others : [])],
+      policies: [opened, ...closed],
+    });
+    const root = first.state.families[4].chains.get(first.state.families[4].roots.ingress!);
+    expect(root?.kind === 'dispatch' && root.branches.some(({ protocol }) => protocol === 'TCP')).toBe(short);
+    let held = await target.apply(target.plan(first.state, await target.observe(signal), { prune: true }), signal);
+    let moments: string[] = [];
+    machine.onChange = () => {
+      moments.push([8080, 22].filter((port) => opens(machine, '10.1.0.2', port)).join());
+    };
+    const step = async (change: Parameters<typeof compiler.update>[0]): Promise<string[]> => {
+      moments = [];
+      const { state, dirty } = compiler.update(change);
+      held = await target.apply(target.plan(state, held.observed!, { prune: true, dirty }), signal);
+      return moments;
+    };
+    // Named port, class, isolation; then the end of the batch.
+    expect(await step({ pods: [web('two', '10.1.0.2')] })).toEqual(
+      short ? ['8080,22', '8080', '8080', '8080'] : ['8080,22', '8080,22', '8080', '8080'],
+    );
+    expect(await step({ pods: [{ key: 'shop/two', object: undefined }] })).toEqual(
+      short ? ['8080', '8080,22', '8080,22', '8080,22'] : ['8080,22', '8080,22', '8080,22', '8080,22'],
+    );
+  });
+});
 
-test('a pod that appears in a known class is never without its named port, nor open beyond it', async () => {
+test('a pod that an interrupted pass left in a class, and that nothing isolates any more, is not refused when a way to that class comes', async () => {
   const compiler = createPolicyCompiler({ node: 'n1' });
   const machine = createFakeNetfilter();
   const target = createIptablesTarget({ runner: machine.runner });
   const { signal } = new AbortController();
-  const web = (name: string, address: string) => ({
-    key: `shop/${name}`,
-    object: pod(`shop/${name}`, [address], { app: 'web' }, { ports }),
-  });
-  const rule = { peers: [], ports: [{ protocol: 'TCP' as const, port: 'http' }] };
-  const first = compiler.update({
-    pods: [web('one', '10.1.0.1')],
-    policies: [{ key: 'shop/p', object: policy('shop/p', labels({ app: 'web' }), { ingress: [rule] }) }],
-  });
-  const held = await target.apply(target.plan(first.state, await target.observe(signal), { prune: true }), signal);
-  const moments: string[] = [];
-  machine.onChange = () => {
-    moments.push(`8080 ${opens(machine, '10.1.0.2', 8080)}, 22 ${opens(machine, '10.1.0.2', 22)}`);
-  };
-  const second = compiler.update({ pods: [web('two', '10.1.0.2')] });
-  await target.apply(target.plan(second.state, held.observed!, { prune: true, dirty: second.dirty }), signal);
-  // Class, named port, isolation; then the end of the batch.
-  expect(moments).toEqual(['8080 true, 22 true', '8080 true, 22 true', '8080 true, 22 false', '8080 true, 22 false']);
+  const first = compiler.update({ pods: [web('one', '10.1.0.1')], policies: [opened, ...closed] });
+  await target.apply(target.plan(first.state, await target.observe(signal), { prune: true }), signal);
+  const [name] = [...machine.sets.keys()].filter((set) => set.includes('-class-'));
+  machine.sets.get(name!)!.members.set('10.1.0.2', false);
+  const moments: boolean[] = [];
+  machine.onChange = () => moments.push(opens(machine, '10.1.0.2', 22));
+  const second = compiler.update({ pods: others });
+  await target.apply(target.plan(second.state, await target.observe(signal), { prune: true }), signal);
+  expect(new Set(moments)).toEqual(new Set([true]));
+  expect(machine.sets.get(name!)!.members.has('10.1.0.2')).toBe(false);
 });
 
 test('a pod that moves to a new one of many classes is judged by no third, even while nothing may be removed', async () => {

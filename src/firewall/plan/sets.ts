@@ -5,7 +5,7 @@
  * that keep their class); else the sets that change get copies, complete before one commit of the chains turns to them.
  */
 import type { Family } from '../../net/values.ts';
-import { dirtyKey } from '../model/types.ts';
+import { dirtyKey, isIsolated } from '../model/types.ts';
 import type { ChainRule, CompiledSet, FamilyState, SetKind, SetRole } from '../model/types.ts';
 import { copyName, inForce } from '../parse/iptables.ts';
 import type { ObservedIptables } from '../parse/iptables.ts';
@@ -94,9 +94,10 @@ function inPlace(
 ): Pick<SetPlan, 'before' | 'after'> {
   const before: SetOperation[] = [];
   const after: SetOperation[] = [];
-  // A class must be found before a group that leads to it, an inner group before an outer one; the other way round on leaving.
+  // Its own named ports before the class, which a root may ask for by itself; the class before a group that leads to it, an inner group
+  // before an outer one. The other way round on leaving.
   const rank = ({ role, name }: MemberChange): number =>
-    role === 'class' ? -1 : (state.sets.get(name)?.members.size ?? 0);
+    role === 'named' ? -2 : role === 'class' ? -1 : (state.sets.get(name)?.members.size ?? 0);
   const roleIn = ({ enters, exits }: AddressChange, { role, direction, wanted }: MemberChange): SetRole =>
     role === 'named' && direction === 'ingress' && (wanted === undefined ? exits : enters).has('ingress')
       ? 'class'
@@ -116,6 +117,14 @@ function inPlace(
     to.push(...toOperations(picked, kernel));
   };
   const all = [...draft.addresses.values()];
+  // What an interrupted pass left of a pod that is not isolated: a way to its class may come that asks for nothing else.
+  const astray = ({ enters, exits }: AddressChange) => {
+    return ({ direction, member }: MemberChange): boolean =>
+      direction !== undefined &&
+      !exits.has(direction) &&
+      (enters.has(direction) || !isIsolated(state, direction, member));
+  };
+  for (const address of all) move(address, false, WAYS, before, astray(address));
   for (const address of all) move(address, true, ['class'], before);
   // Under the old root a group may lead to anything but a class that is new.
   for (const address of all) move(address, true, ['group'], newRoots ? after : before);
@@ -133,12 +142,17 @@ function inPlace(
     move(address, true, ['local'], at);
     move(address, false, RULES, at);
   }
+  const freed = ({ exits }: AddressChange) => {
+    return ({ direction }: MemberChange): boolean => newRoots && direction !== undefined && exits.has(direction);
+  };
   for (const address of all) {
-    const frees = ({ direction }: MemberChange): boolean => newRoots && address.exits.has(direction!);
-    move(address, false, ['isolated'], before, frees);
-    move(address, false, ['isolated'], after, (change) => !frees(change));
+    move(address, false, ['isolated'], before, freed(address));
+    move(address, false, WAYS, before, freed(address));
+    move(address, false, ['isolated'], after, (change) => !freed(address)(change));
   }
-  for (const address of all) move(address, false, WAYS, after);
+  for (const address of all) {
+    move(address, false, WAYS, after, (change) => !astray(address)(change) && !freed(address)(change));
+  }
   return { before, after };
 }
 

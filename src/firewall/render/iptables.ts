@@ -106,7 +106,10 @@ const NAMED = 50;
 
 function dispatchRules({ direction, branches, rest, unasked = [] }: DispatchChain): string[] {
   const end = direction === 'ingress' ? 'dst' : 'src';
-  const rules = branches.map(({ set, chain }) => `-m set --match-set ${set} ${end} -g ${chain}`);
+  const rules = branches.map(({ protocol, set, chain }) => {
+    const only = protocol === undefined ? '' : `-p ${protocol.toLowerCase()} `;
+    return `${only}-m set --match-set ${set} ${end} -g ${chain}`;
+  });
   if (rest !== undefined) rules.push(`-g ${rest}`);
   // No packet comes beyond this: the rules say which of its two copies a set is, to whoever reads them.
   if (unasked.length > 0) rules.push('-j RETURN');

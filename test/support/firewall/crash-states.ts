@@ -1,21 +1,26 @@
 /**
  * Two states of one small cluster between which everything changes that can: a pod's labels, so that it moves between classes and
- * sets, a policy's rules, a policy that comes and one that goes; and so many classes that the way to them changes too.
+ * sets, a policy's rules, a policy that comes and one that goes; and so many classes that the way to them changes too: those of the
+ * pods that are probed are found over TCP by the tree in one direction and by ways of their own in the other, and then the other way round.
  */
+import type { Protocol } from '../../../src/net/index.ts';
 import { labels, namespace, pod, policy } from './objects.ts';
 
 const web = { podSelector: labels({ app: 'web' }) };
 const db = { podSelector: labels({ app: 'db' }) };
 const tcp = (port: number) => [{ protocol: 'TCP' as const, port }];
+const udp = (port: number) => [{ protocol: 'UDP' as const, port }];
+
+type Rule = (port: number) => { readonly protocol: Protocol; readonly port: number }[];
 
 /** Pods that nobody runs, each with policies of its own, from the n-th on. */
-const crowd = (first: number) => {
+const crowd = (first: number, ingress: Rule, egress: Rule) => {
   const kinds = Array.from({ length: 12 }, (_, at) => `${first + at}`);
   return {
     pods: kinds.map((k, at) => pod(`x/k${k}`, [`10.1.0.${first + at + 20}`, `fd00:1::${first + at + 20}`], { k })),
     policies: kinds.map((k) => {
-      const own = [{ peers: [], ports: tcp(8000 + Number(k)) }];
-      return policy(`x/k${k}`, labels({ k }), { ingress: own, egress: own });
+      const own = (rule: Rule) => [{ peers: [], ports: rule(8000 + Number(k)) }];
+      return policy(`x/k${k}`, labels({ k }), { ingress: own(ingress), egress: own(egress) });
     }),
   };
 };
@@ -35,7 +40,7 @@ const closed = policy('x/closed', labels({ app: 'a' }), { ingress: [{ peers: [we
 
 export const CRASH_STATES = {
   before: {
-    pods: [...pods('web'), ...crowd(0).pods, ...herd(63)],
+    pods: [...pods('web'), ...crowd(0, tcp, udp).pods, ...herd(63)],
     namespaces,
     policies: [
       closed,
@@ -44,11 +49,11 @@ export const CRASH_STATES = {
         egress: [{ peers: [{ podSelector: labels() }], ports: tcp(80) }],
       }),
       policy('x/db', labels({ app: 'db' }), { ingress: [{ peers: [web], ports: tcp(80) }] }),
-      ...crowd(0).policies,
+      ...crowd(0, tcp, udp).policies,
     ],
   },
   after: {
-    pods: [...pods('db'), ...crowd(4).pods, ...herd(64)],
+    pods: [...pods('db'), ...crowd(4, udp, tcp).pods, ...herd(64)],
     namespaces,
     policies: [
       closed,
@@ -57,7 +62,7 @@ export const CRASH_STATES = {
         egress: [{ peers: [{ podSelector: labels({ app: 'a' }) }], ports: tcp(80) }],
       }),
       policy('x/db', labels({ app: 'db' }), { ingress: [{ peers: [db], ports: tcp(81) }] }),
-      ...crowd(4).policies,
+      ...crowd(4, udp, tcp).policies,
     ],
   },
 } as const;
