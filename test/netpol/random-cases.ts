@@ -1,6 +1,7 @@
 /**
  * Random cases for the packet harness, in its own format: clusters and policies as Kubernetes JSON with every form that the API
- * allows and people rarely write, and truth tables by `evaluate`, which shares nothing with what compiles the rules.
+ * allows and people rarely write, and truth tables by `evaluate`, which shares nothing with what compiles the rules. Every other case is
+ * crowded: most pods are of one node, each has policies of its own, and few of these name another protocol than TCP.
  *   random-cases.ts FOLDER [COUNT] [SEED]
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -11,6 +12,7 @@ import type { ObjectKind, ObjectKinds } from '../../src/objects/index.ts';
 
 const [folder = '', count = '20', seed = '1'] = process.argv.slice(2);
 let state = Number(seed) >>> 0;
+let crowded = false;
 
 /** mulberry32: the same cases for the same seed. */
 function random(): number {
@@ -39,6 +41,7 @@ const EXTERNALS = [
 ];
 const PORTS = ['TCP/80', 'TCP/81', 'UDP/80', 'UDP/81', 'SCTP/80', 'SCTP/81'];
 const PROTOCOLS = ['TCP', 'UDP', 'SCTP'];
+const MOSTLY_TCP = ['TCP', 'TCP', 'TCP', 'TCP', 'TCP', 'UDP', 'SCTP'];
 
 const node = (name: string): Json => {
   const n = name.slice(-1);
@@ -56,7 +59,8 @@ const node = (name: string): Json => {
   };
 };
 
-const labels = (): Json => ({
+const labels = (name: string): Json => ({
+  ...(crowded ? { name } : {}),
   ...(chance(0.7) ? { app: pick(['web', 'db', '']) } : {}),
   ...(chance(0.5) ? { tier: pick(['1', '2']) } : {}),
 });
@@ -68,7 +72,7 @@ const containerPort = (): Json => ({
 });
 
 function pod(namespace: string, name: string, host: number): Json {
-  const nodeName = pick(NODES);
+  const nodeName = crowded && chance(0.9) ? 'node1' : pick(NODES);
   const n = nodeName.slice(-1);
   const ips = [`10.244.${n}.${host}`, `fd00:10:244:${n}::${host}`].filter(() => chance(0.93));
   const phase = chance(0.85) ? 'Running' : pick(['Pending', 'Unknown', 'Succeeded', 'Failed']);
@@ -78,7 +82,7 @@ function pod(namespace: string, name: string, host: number): Json {
     metadata: {
       namespace,
       name,
-      ...(chance(0.9) ? { labels: labels() } : {}),
+      ...(chance(0.9) ? { labels: labels(name) } : {}),
       ...(chance(0.1) ? { deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: 30 } : {}),
     },
     spec: {
@@ -151,7 +155,7 @@ function peer(): Json {
   };
 }
 function port(): Json {
-  const protocol = chance(0.75) ? { protocol: pick(PROTOCOLS) } : {};
+  const protocol = chance(0.75) ? { protocol: pick(crowded ? MOSTLY_TCP : PROTOCOLS) } : {};
   const kind = below(10);
   if (kind < 2) return { ...protocol };
   if (kind < 5) return { ...protocol, port: pick(['web', 'dns', 'serve-80', 'none']) };
@@ -171,14 +175,14 @@ function rule(side: 'from' | 'to'): Json {
     ...(ports.length > 0 || chance(0.3) ? { ports } : {}),
   };
 }
-function policy(namespace: string, name: string): Json {
+function policy(namespace: string, name: string, selector?: Json): Json {
   const types = pick([undefined, undefined, ['Ingress'], ['Egress'], ['Ingress', 'Egress'], []]);
   return {
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',
     metadata: { namespace, name },
     spec: {
-      podSelector: chance(0.3) ? {} : podSelector(),
+      podSelector: selector ?? (chance(0.3) ? {} : podSelector()),
       ...(types === undefined ? {} : { policyTypes: types }),
       ...(chance(0.75) ? { ingress: some(3, () => rule('from')) } : {}),
       ...(chance(0.6) ? { egress: some(3, () => rule('to')) } : {}),
@@ -271,7 +275,12 @@ function world(): Objects {
       },
     })),
     pods: SPACES.flatMap((space) => PODS.filter(() => chance(0.9)).map((name) => pod(space, name, (host += 1)))),
-    networkPolicies: many(1, 5, (index) => policy(pick(SPACES), index === 0 ? 'p'.repeat(253) : `p${index}`)),
+    networkPolicies: [
+      ...many(1, crowded ? 2 : 5, (index) => policy(pick(SPACES), index === 0 ? 'p'.repeat(253) : `p${index}`)),
+      ...(crowded ? SPACES : []).flatMap((space) =>
+        PODS.map((name) => policy(space, `own-${name}`, { matchLabels: { name } })),
+      ),
+    ],
   };
 }
 
@@ -280,7 +289,7 @@ function changed(before: Objects): Objects {
   const after = structuredClone(before);
   const kind = below(4);
   if (kind === 0) after.networkPolicies.push(policy(pick(SPACES), `q${below(1000)}`));
-  else if (kind === 1) (pick(after.pods)['metadata'] as Json)['labels'] = labels();
+  else if (kind === 1) (pick(after.pods)['metadata'] as Json)['labels'] = labels(pick(PODS));
   else if (kind === 2)
     (pick(after.namespaces)['metadata'] as Json)['labels'] = { ns: pick(['x', 'y']), env: pick(['prod', 'dev']) };
   else after.networkPolicies.splice(below(after.networkPolicies.length), 1);
@@ -290,6 +299,7 @@ function changed(before: Objects): Objects {
 mkdirSync(folder, { recursive: true });
 for (let index = 0; index < Number(count); index++) {
   const name = `random-${seed}-${String(index).padStart(3, '0')}`;
+  crowded = index % 2 === 1;
   let objects = world();
   const steps = many(1, 3, (step) => {
     if (step > 0) objects = changed(objects);
