@@ -117,12 +117,10 @@ function inPlace(
     to.push(...toOperations(picked, kernel));
   };
   const all = [...draft.addresses.values()];
-  // What an interrupted pass left of a pod that is not isolated: a way to its class may come that asks for nothing else.
-  const astray = ({ enters, exits }: AddressChange) => {
+  // What an interrupted pass left of a pod that is isolated neither now nor then: a way to its class may come that asks for nothing else.
+  const astray = ({ exits }: AddressChange) => {
     return ({ direction, member }: MemberChange): boolean =>
-      direction !== undefined &&
-      !exits.has(direction) &&
-      (enters.has(direction) || !isIsolated(state, direction, member));
+      direction !== undefined && !exits.has(direction) && !isIsolated(state, direction, member);
   };
   for (const address of all) move(address, false, WAYS, before, astray(address));
   for (const address of all) move(address, true, ['class'], before);
@@ -142,17 +140,12 @@ function inPlace(
     move(address, true, ['local'], at);
     move(address, false, RULES, at);
   }
-  const freed = ({ exits }: AddressChange) => {
-    return ({ direction }: MemberChange): boolean => newRoots && direction !== undefined && exits.has(direction);
-  };
   for (const address of all) {
-    move(address, false, ['isolated'], before, freed(address));
-    move(address, false, WAYS, before, freed(address));
-    move(address, false, ['isolated'], after, (change) => !freed(address)(change));
+    const frees = ({ direction }: MemberChange): boolean => newRoots && address.exits.has(direction!);
+    move(address, false, ['isolated'], before, frees);
+    move(address, false, ['isolated'], after, (change) => !frees(change));
   }
-  for (const address of all) {
-    move(address, false, WAYS, after, (change) => !astray(address)(change) && !freed(address)(change));
-  }
+  for (const address of all) move(address, false, WAYS, after, (change) => !astray(address)(change));
   return { before, after };
 }
 
