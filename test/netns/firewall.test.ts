@@ -142,6 +142,30 @@ describe.each(Object.keys(BACKENDS) as Backend[])('%s', (backend) => {
     await expectOutcomes('c>a:80 passed', 'b>a:80 rejected', 'b>a:80/6 rejected');
   });
 
+  test('a class that alone has rules for a protocol judges it, and all else, as the others do', async () => {
+    const known = [
+      ...pods,
+      ...['d', 'e', 'f'].map((app, at) => pod(`x/${app}`, [`10.1.0.${at + 11}`, `fd00:1::${at + 11}`], { app })),
+    ];
+    const udp = (port: number) => [{ protocol: 'UDP' as const, port }];
+    const web = { peers: [{ podSelector: labels({ app: 'b' }) }], ports: tcp('web') };
+    await enforce(
+      backend,
+      [
+        policy('x/a', labels({ app: 'a' }), { ingress: [web] }),
+        ...['d', 'e', 'f'].map((app, at) =>
+          policy(`x/${app}`, labels({ app }), { ingress: [{ peers: [], ports: udp(at + 1) }] }),
+        ),
+      ],
+      { known },
+    );
+    // By the way of its own; b has no policy.
+    await expectOutcomes('b>a:80 passed', 'b>a:80/6 passed', 'b>a:81 rejected', 'out>a:80 rejected', 'a>b:81 passed');
+    // What has no way goes by the tree.
+    expect(await lab.probe('b', 'udp', A[0]!, 80)).toBe('rejected');
+    expect(await lab.probe('a', 'udp', B[0]!, 80)).toBe('passed');
+  });
+
   test('names that run together stay apart, and long ones fit', async () => {
     const long = 'n'.repeat(253);
     await enforce(backend, [
