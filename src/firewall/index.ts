@@ -20,6 +20,7 @@ export type {
   ClassChain,
   CompiledSet,
   Direction,
+  DispatchBranch,
   DispatchChain,
   FamilyState,
   FirewallState,

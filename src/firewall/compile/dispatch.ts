@@ -10,7 +10,7 @@
  */
 import { delimited, shortHash } from '../model/hash.ts';
 import { isolatedSet } from '../model/types.ts';
-import type { Branch, Direction, DispatchChain } from '../model/types.ts';
+import type { DispatchBranch, Direction, DispatchChain } from '../model/types.ts';
 import { LIGHT, weightOf } from './classes.ts';
 import type { Class } from './classes.ts';
 import type { LiveSet, Store } from './store.ts';
@@ -100,7 +100,7 @@ function heaviest(classes: readonly Class[], digits: string): Division | undefin
  * Ways that spare a packet the tree, where few of the classes have rules for its protocol: servers of UDP are mostly few, and each of
  * their queries begins a flow. They lead to the same chains as the tree does.
  */
-function* shortWays(classes: readonly Class[]): Iterable<Branch> {
+function* shortWays(classes: readonly Class[]): Iterable<DispatchBranch> {
   for (const protocol of PROTOCOLS) {
     const having = classes.filter(({ chain }) =>
       chain.rules.some((rule) => rule.protocol === protocol && rule.action !== 'deny'),
@@ -147,7 +147,7 @@ export function createDispatch(store: Store, direction: Direction): Dispatch {
     const unasked: string[] = [];
     /** Who comes here is of one of the members; `digits` are what their names have in common. */
     const build = (members: readonly Class[], digits: string, path: readonly LiveSet[]): string => {
-      const branches: Branch[] = [];
+      const branches: DispatchBranch[] = [];
       let left = members;
       while (left.length > LIST) {
         const next = halve(left, digits);
@@ -167,7 +167,7 @@ export function createDispatch(store: Store, direction: Direction): Dispatch {
       branches.push(...left.slice(0, -1).map(({ set, chain }) => ({ set: set.name, chain: chain.name })));
       return branches.length === 0 ? last.chain.name : chainOf(branches, { rest: last.chain.name });
     };
-    const parts: Branch[] = [];
+    const parts: DispatchBranch[] = [];
     const part = (members: readonly Class[], digits: string): void => {
       const set = way('isolated', digits);
       parts.push({ set: set.name, chain: build(members, digits, [set]) });

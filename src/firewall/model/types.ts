@@ -45,7 +45,7 @@ export interface ClassChain {
 }
 
 /** A set that an address may be in, and the chain that judges it then. */
-export interface Branch {
+export interface DispatchBranch {
   /** Only of packets of this protocol. */
   readonly protocol?: Protocol;
   readonly set: string;
@@ -58,7 +58,7 @@ export interface DispatchChain {
   readonly name: string;
   readonly family: Family;
   readonly direction: Direction;
-  readonly branches: readonly Branch[];
+  readonly branches: readonly DispatchBranch[];
   /** Chain of the class of those that no set holds; absent in a root, where they are not isolated. */
   readonly rest?: string;
   /** In a root: the sets of classes that no chain asks for. */
