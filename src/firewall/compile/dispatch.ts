@@ -9,6 +9,7 @@
  * the sets of that path. One that comes to have many addresses, or ceases to, renews everything.
  */
 import { delimited, shortHash } from '../model/hash.ts';
+import { PROTOCOLS } from '../model/rules.ts';
 import { isolatedSet } from '../model/types.ts';
 import type { DispatchBranch, Direction, DispatchChain } from '../model/types.ts';
 import { LIGHT, weightOf } from './classes.ts';
@@ -38,7 +39,6 @@ const HEAVY = 0.35;
 /** Classes are few for a protocol up to this number and this share of all: every other packet of the protocol meets their sets in vain. */
 const FEW = 4;
 const FEW_OF = 1 / 4;
-const PROTOCOLS = ['TCP', 'UDP', 'SCTP'] as const;
 
 /** The tree of one direction of one family. */
 export interface Dispatch {

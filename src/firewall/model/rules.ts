@@ -19,6 +19,9 @@ import { compileSelector } from './selector.ts';
 import type { Matcher } from './selector.ts';
 import type { ChainRule, Direction, PortRange } from './types.ts';
 
+/** Every protocol that a rule may name. */
+export const PROTOCOLS: readonly Protocol[] = ['TCP', 'UDP', 'SCTP'];
+
 /** Where the members of a set come from. */
 export type SetSource =
   | { readonly type: 'pods'; readonly scope: string | Matcher; readonly pods: Matcher }
@@ -104,7 +107,7 @@ function compilePorts(
 ): PortMatch[] {
   if (ports.length === 0) return [{}];
   const matches: PortMatch[] = [];
-  for (const protocol of ['TCP', 'UDP', 'SCTP'] as const) {
+  for (const protocol of PROTOCOLS) {
     const own = ports.filter((port) => port.protocol === protocol);
     if (own.some(({ port }) => port === undefined)) {
       matches.push({ protocol });

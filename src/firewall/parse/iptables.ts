@@ -82,6 +82,7 @@ export function isolatingSets({ chains }: ObservedFamily): Readonly<Record<Direc
     // An earlier layout had one set for all, which led to the root.
     const rules = lead.includes('--match-set ') ? [lead] : (chains.get(lead.slice(lead.lastIndexOf(' ') + 1)) ?? []);
     for (const rule of rules) {
+      // Not those of one protocol (`-p` comes first): they isolate nobody whom the others do not.
       const [, set, end] = /^-m set --match-set (\S+) (src|dst) .*-[jg] KUBE-/.exec(rule) ?? [];
       if (set !== undefined) found[end === 'dst' ? 'ingress' : 'egress'].add(set);
     }

@@ -32,6 +32,8 @@ export interface AddressChange {
   /** Directions in which it comes to be isolated, and in which it ceases to be. */
   readonly enters: Set<Direction>;
   readonly exits: Set<Direction>;
+  /** Directions in which it is isolated neither before nor after. */
+  readonly free: Set<Direction>;
   readonly classed: Set<Direction>;
 }
 
@@ -73,6 +75,7 @@ function about(draft: Draft, address: string): AddressChange {
       leavesPeers: false,
       enters: new Set(),
       exits: new Set(),
+      free: new Set(),
       classed: new Set(),
     };
     draft.addresses.set(address, found);
@@ -170,10 +173,11 @@ export function draftFamily(
       if (of === family && !sets.has(own)) whole(own);
     }
   } else draftDirty(draft, state, dirty, held, whole);
-  for (const [address, { enters, exits }] of draft.addresses) {
+  for (const [address, { enters, exits, free }] of draft.addresses) {
     for (const direction of ['ingress', 'egress'] as const) {
       const [before, after] = [isolated.before(direction, address), isolated.after(direction, address)];
       if (before !== after) (after ? enters : exits).add(direction);
+      else if (!after) free.add(direction);
     }
   }
   // Where the way to their class does not stand yet, or they are to be isolated no more, a copy without them takes the set's place.

@@ -113,14 +113,16 @@ function planChains(
   };
 }
 
-/** Sets that lead to each class, its own among them where it is asked for. */
+/** Sets that lead packets of every protocol to each class, its own among them where it is asked for. */
 function waysOf({ roots, chains }: FamilyState): Map<string, readonly string[]> {
   const ways = new Map<string, readonly string[]>();
   const follow = (name: string | undefined, way: readonly string[]): void => {
     const chain = chains.get(name ?? '');
     if (chain?.kind === 'class') ways.set(chain.name, way);
     if (chain?.kind !== 'dispatch') return;
-    for (const branch of chain.branches) follow(branch.chain, [...way, branch.set]);
+    for (const { protocol, set, chain: next } of chain.branches) {
+      if (protocol === undefined) follow(next, [...way, set]);
+    }
     follow(chain.rest, way);
   };
   follow(roots.ingress, []);

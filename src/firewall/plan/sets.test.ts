@@ -28,12 +28,12 @@ const web = (name: string, address: string) => ({
 const http = { peers: [], ports: [{ protocol: 'TCP' as const, port: 'http' }] };
 const opened = { key: 'shop/p', object: policy('shop/p', labels({ app: 'web' }), { ingress: [http] }) };
 /** Classes without a rule: with three of them, packets of TCP find the first by a way of their own. */
-const kinds = ['db', 'mail', 'log'];
-const others = kinds.map((app, at) => ({
+const apps = ['db', 'mail', 'log'];
+const others = apps.map((app, at) => ({
   key: `shop/${app}`,
   object: pod(`shop/${app}`, [`10.1.0.${at + 7}`], { app }),
 }));
-const closed = kinds.map((app) => ({
+const closed = apps.map((app) => ({
   key: `shop/q-${app}`,
   object: policy(`shop/q-${app}`, labels({ app }), { ingress: [] }),
 }));

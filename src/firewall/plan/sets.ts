@@ -5,7 +5,7 @@
  * that keep their class); else the sets that change get copies, complete before one commit of the chains turns to them.
  */
 import type { Family } from '../../net/values.ts';
-import { dirtyKey, isIsolated } from '../model/types.ts';
+import { dirtyKey } from '../model/types.ts';
 import type { ChainRule, CompiledSet, FamilyState, SetKind, SetRole } from '../model/types.ts';
 import { copyName, inForce } from '../parse/iptables.ts';
 import type { ObservedIptables } from '../parse/iptables.ts';
@@ -118,9 +118,8 @@ function inPlace(
   };
   const all = [...draft.addresses.values()];
   // What an interrupted pass left of a pod that is isolated neither now nor then: a way to its class may come that asks for nothing else.
-  const astray = ({ exits }: AddressChange) => {
-    return ({ direction, member }: MemberChange): boolean =>
-      direction !== undefined && !exits.has(direction) && !isIsolated(state, direction, member);
+  const astray = (address: AddressChange) => {
+    return ({ direction }: MemberChange): boolean => address.free.has(direction!);
   };
   for (const address of all) move(address, false, WAYS, before, astray(address));
   for (const address of all) move(address, true, ['class'], before);

@@ -38,9 +38,11 @@ const pods = (b: string) => [
 const namespaces = [namespace('x')];
 const closed = policy('x/closed', labels({ app: 'a' }), { ingress: [{ peers: [web, db], ports: tcp(80) }] });
 
+const crowds = { before: crowd(0, tcp, udp), after: crowd(4, udp, tcp) };
+
 export const CRASH_STATES = {
   before: {
-    pods: [...pods('web'), ...crowd(0, tcp, udp).pods, ...herd(63)],
+    pods: [...pods('web'), ...crowds.before.pods, ...herd(63)],
     namespaces,
     policies: [
       closed,
@@ -49,11 +51,11 @@ export const CRASH_STATES = {
         egress: [{ peers: [{ podSelector: labels() }], ports: tcp(80) }],
       }),
       policy('x/db', labels({ app: 'db' }), { ingress: [{ peers: [web], ports: tcp(80) }] }),
-      ...crowd(0, tcp, udp).policies,
+      ...crowds.before.policies,
     ],
   },
   after: {
-    pods: [...pods('db'), ...crowd(4, udp, tcp).pods, ...herd(64)],
+    pods: [...pods('db'), ...crowds.after.pods, ...herd(64)],
     namespaces,
     policies: [
       closed,
@@ -62,7 +64,7 @@ export const CRASH_STATES = {
         egress: [{ peers: [{ podSelector: labels({ app: 'a' }) }], ports: tcp(80) }],
       }),
       policy('x/db', labels({ app: 'db' }), { ingress: [{ peers: [db], ports: tcp(81) }] }),
-      ...crowd(4, udp, tcp).policies,
+      ...crowds.after.policies,
     ],
   },
 } as const;
