@@ -226,8 +226,10 @@ describe.each(['iptables', 'nftables'] as const)('%s', (backend) => {
             };
             await target.apply(target.plan(state, await target.observe(signal), { prune: false }), signal);
             expect(moments).toEqual([]);
-            machine.onChange = () => undefined;
+            // And so when what was to leave leaves.
             await settle(target, state);
+            expect(moments).toEqual([]);
+            machine.onChange = () => undefined;
             before = after;
           }
         },

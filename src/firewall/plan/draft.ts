@@ -34,7 +34,10 @@ export interface AddressChange {
   readonly exits: Set<Direction>;
   /** Directions in which it is isolated neither before nor after. */
   readonly free: Set<Direction>;
+  /** Directions in which it joins a class. */
   readonly classed: Set<Direction>;
+  /** The sets on the way to the class in which it stays for now, though another one is wanted. */
+  readonly waits: Map<Direction, ReadonlySet<string>>;
 }
 
 /** What differs in one family. */
@@ -61,6 +64,10 @@ export const WAYS: readonly SetRole[] = ['class', 'group'];
 /** What rules match. */
 export const RULES: readonly SetRole[] = ['peer', 'block', 'named'];
 
+/** Whether a change is of its own named port, with the class of one that comes to be isolated or ceases to be. */
+export const isOwnPort = ({ enters, exits }: AddressChange, { role, direction, wanted }: MemberChange): boolean =>
+  role === 'named' && direction === 'ingress' && (wanted === undefined ? exits : enters).has('ingress');
+
 function addressOf(member: string): string {
   const comma = member.indexOf(',');
   return comma < 0 ? member : member.slice(0, comma);
@@ -77,6 +84,7 @@ function about(draft: Draft, address: string): AddressChange {
       exits: new Set(),
       free: new Set(),
       classed: new Set(),
+      waits: new Map(),
     };
     draft.addresses.set(address, found);
   }

@@ -19,6 +19,7 @@ import type { ObservedFamily, ObservedIptables } from '../parse/iptables.ts';
 import { roleOf } from './draft.ts';
 import { planSets } from './sets.ts';
 import type { SetOperation, SetPlan } from './sets.ts';
+import type { Ways } from './waiting.ts';
 
 /** Changes of the chains of one family, for one commit. */
 export interface ChainOperations {
@@ -113,8 +114,7 @@ function planChains(
   };
 }
 
-/** Sets that lead packets of every protocol to each class, its own among them where it is asked for. */
-function waysOf({ roots, chains }: FamilyState): Map<string, readonly string[]> {
+function waysOf({ roots, chains }: FamilyState): Ways {
   const ways = new Map<string, readonly string[]>();
   const follow = (name: string | undefined, way: readonly string[]): void => {
     const chain = chains.get(name ?? '');
@@ -131,8 +131,7 @@ function waysOf({ roots, chains }: FamilyState): Map<string, readonly string[]> 
 }
 
 /** Whether all whom a class judges now would be found by the new roots, though nobody may be taken out of a set. */
-function covers(state: FirewallState, observed: ObservedIptables): boolean {
-  const ways = { 4: waysOf(state.families[4]), 6: waysOf(state.families[6]) };
+function covers(state: FirewallState, observed: ObservedIptables, ways: Readonly<Record<Family, Ways>>): boolean {
   for (const [name, { family, members }] of observed.sets) {
     const own = originalOf(name);
     if (name !== inForce(observed, own) || roleOf(name) !== 'class' || members.size === 0) continue;
@@ -166,14 +165,15 @@ export function planIptables(
   const prepare: SetOperation[] = [];
   const commit: SetOperation[] = [];
   const destroy: SetOperation[] = [];
-  if (prune || covers(state, observed)) {
+  const ways = prune ? undefined : { 4: waysOf(state.families[4]), 6: waysOf(state.families[6]) };
+  if (ways === undefined || covers(state, observed, ways)) {
     for (const family of FAMILIES) {
       const wanted = [
         ...renderLead(state.families[family], 'egress'),
         ...renderLead(state.families[family], 'ingress'),
       ];
       const newRoots = !sameRules(leadsOf(observed.families[family].chains.get(ENTRIES.FORWARD)), wanted);
-      const sets = planSets(state.families[family], observed, { prune, dirty, newRoots });
+      const sets = planSets(state.families[family], observed, { prune, dirty, newRoots, ways: ways?.[family] });
       prepare.push(...sets.before);
       commit.push(...sets.after);
       destroy.push(...sets.destroy);

@@ -22,8 +22,9 @@ import {
 } from '../render/nftables.ts';
 import { ENTRIES } from '../render/iptables.ts';
 import type { NftRule } from '../render/nftables.ts';
-import { hasDenials } from './sets.ts';
-import { roleOf } from './draft.ts';
+import { hasDenials, isTogether } from './sets.ts';
+import { RULES, roleOf } from './draft.ts';
+import { mustWait } from './waiting.ts';
 
 /** Changes of one table. */
 export interface TableChanges {
@@ -55,6 +56,8 @@ interface Draft {
   readonly putChains: Map<string, readonly NftRule[]>;
   readonly add: Map<string, Set<string>>;
   readonly remove: Map<string, Set<string>>;
+  /** What would be removed if that were allowed. */
+  readonly kept: Map<string, Set<string>>;
   readonly verdicts: Map<string, Map<string, string | undefined>>;
   readonly dropChains: string[];
   readonly dropSets: string[];
@@ -78,7 +81,7 @@ function draftElement(
   prune: boolean,
 ): void {
   if (wanted && !held) into(draft.add, name, element);
-  if (!wanted && held && prune) into(draft.remove, name, element);
+  if (!wanted && held) into(prune ? draft.remove : draft.kept, name, element);
 }
 
 function draftWhole(draft: Draft, set: CompiledSet, observed: ObservedTable, prune: boolean): void {
@@ -87,7 +90,7 @@ function draftWhole(draft: Draft, set: CompiledSet, observed: ObservedTable, pru
   if (held === undefined) draft.createSets.set(name, setType(set.family, set.kind));
   const wanted = new Set(elementsOf(set));
   for (const element of wanted) if (held?.has(element) !== true) into(draft.add, name, element);
-  for (const element of held ?? []) if (!wanted.has(element) && prune) into(draft.remove, name, element);
+  for (const element of held ?? []) if (!wanted.has(element)) into(prune ? draft.remove : draft.kept, name, element);
 }
 
 function draftVerdict(
@@ -110,6 +113,36 @@ function sameComments(held: readonly string[] | undefined, rules: readonly NftRu
   );
 }
 
+const addressIn = (element: string): string => element.split(' ', 1)[0]!;
+
+/** Leaves out what must wait until others may leave; not what joins a new set, which new rules alone ask for. */
+function holdBack(draft: Draft, state: FamilyState, observed: ObservedTable, together: boolean): void {
+  const { add, kept, verdicts, createSets } = draft;
+  const matched = (name: string): boolean =>
+    !createSets.has(name) && RULES.includes(state.sets.get(name)?.role ?? 'local');
+  const ends = (elements: ReadonlyMap<string, ReadonlySet<string>>): Set<string> =>
+    new Set([...elements].filter(([name]) => matched(name)).flatMap(([, texts]) => [...texts].map(addressIn)));
+  const isolated = (map: string, address: string): boolean => observed.maps.get(map)?.has(address) === true;
+  const moved = (map: string): string[] =>
+    [...(verdicts.get(map) ?? [])].filter(([address]) => isolated(map, address)).map(([address]) => address);
+  const moves = new Set(DIRECTIONS.map(verdictMap).flatMap(moved));
+  if (!mustWait({ moves, joins: ends(add), leaves: ends(kept) }, together, hasDenials(state))) return;
+  const ingress = verdictMap('ingress');
+  const entering = new Set([...(verdicts.get(ingress)?.keys() ?? [])].filter((address) => !isolated(ingress, address)));
+  for (const [map, changes] of verdicts) {
+    for (const address of moved(map)) changes.delete(address);
+    if (changes.size === 0) verdicts.delete(map);
+  }
+  for (const [name, elements] of add) {
+    if (!matched(name)) continue;
+    // Its own named port comes with the class of one that comes to be isolated.
+    const { role, direction } = state.sets.get(name)!;
+    const own = role === 'named' && direction === 'ingress';
+    for (const element of elements) if (!own || !entering.has(addressIn(element))) elements.delete(element);
+    if (elements.size === 0) add.delete(name);
+  }
+}
+
 function planTable(
   state: FamilyState,
   observed: ObservedTable,
@@ -124,6 +157,7 @@ function planTable(
     putChains: new Map(),
     add: new Map(),
     remove: new Map(),
+    kept: new Map(),
     verdicts: new Map(),
     dropChains: [],
     dropSets: [],
@@ -163,6 +197,7 @@ function planTable(
   putEntries(entries);
   /** Whatever takes a pod or peer away, or judges a pod anew, may have tightened. */
   const finish = (): TableChanges => {
+    if (!prune) holdBack(draft, state, observed, isTogether(dirty, family));
     const joins = draft.add.size > 0 && hasDenials(state);
     const tightens = draft.verdicts.size > 0 || draft.remove.size > 0 || draft.putChains.size > 0 || joins;
     if (options.revocationMask !== undefined && held !== 0 && tightens) {

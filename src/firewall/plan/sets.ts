@@ -8,9 +8,11 @@ import type { Family } from '../../net/values.ts';
 import { dirtyKey } from '../model/types.ts';
 import type { ChainRule, CompiledSet, FamilyState, SetKind, SetRole } from '../model/types.ts';
 import { copyName, inForce } from '../parse/iptables.ts';
-import type { ObservedIptables } from '../parse/iptables.ts';
-import { RULES, WAYS, draftFamily } from './draft.ts';
+import type { ObservedIptables, ObservedSet } from '../parse/iptables.ts';
+import { RULES, WAYS, draftFamily, isOwnPort } from './draft.ts';
 import type { AddressChange, Draft, MemberChange } from './draft.ts';
+import { changesOf, holdBack, mustWait } from './waiting.ts';
+import type { Ways } from './waiting.ts';
 
 /** One change of a set, by the name that it has in the kernel. */
 export type SetOperation =
@@ -98,10 +100,8 @@ function inPlace(
   // before an outer one. The other way round on leaving.
   const rank = ({ role, name }: MemberChange): number =>
     role === 'named' ? -2 : role === 'class' ? -1 : (state.sets.get(name)?.members.size ?? 0);
-  const roleIn = ({ enters, exits }: AddressChange, { role, direction, wanted }: MemberChange): SetRole =>
-    role === 'named' && direction === 'ingress' && (wanted === undefined ? exits : enters).has('ingress')
-      ? 'class'
-      : role;
+  const roleIn = (address: AddressChange, change: MemberChange): SetRole =>
+    isOwnPort(address, change) ? 'class' : change.role;
   const move = (
     address: AddressChange,
     joins: boolean,
@@ -149,7 +149,7 @@ function inPlace(
 }
 
 /** Whether a dirty set says that its changes belong to one change of the cluster. */
-function isTogether(dirty: ReadonlySet<string> | undefined, family: Family): boolean {
+export function isTogether(dirty: ReadonlySet<string> | undefined, family: Family): boolean {
   return dirty === undefined || dirty.has(dirtyKey(family, 'together'));
 }
 
@@ -161,14 +161,26 @@ export function hasDenials({ chains }: FamilyState): boolean {
 
 const isDenial = ({ action }: ChainRule): boolean => action !== undefined;
 
+/** A set with those in it who may not leave yet. */
+function withHeld(set: CompiledSet, held: ObservedSet | undefined): CompiledSet {
+  if (held?.type !== `hash:${set.kind}`) return set;
+  return { ...set, members: new Map([...held.members, ...set.members]) };
+}
+
 /** What to do to the sets of a family; `newRoots`: the commit changes how classes are found. */
 export function planSets(
   state: FamilyState,
   observed: ObservedIptables,
-  how: { readonly prune: boolean; readonly dirty?: ReadonlySet<string> | undefined; readonly newRoots: boolean },
+  how: {
+    readonly prune: boolean;
+    readonly dirty?: ReadonlySet<string> | undefined;
+    readonly newRoots: boolean;
+    /** Asked for where nothing may be removed. */
+    readonly ways?: Ways | undefined;
+  },
 ): SetPlan {
   const { family } = state;
-  const { prune, dirty, newRoots } = how;
+  const { prune, dirty, newRoots, ways } = how;
   const draft = draftFamily(state, observed, dirty);
   const before: SetOperation[] = [];
   const after: SetOperation[] = [];
@@ -196,20 +208,27 @@ export function planSets(
       if (held.members.get(member) !== except) before.push({ op: 'add', set: spare, member, except });
     }
   };
+  const denies = hasDenials(state);
+  const together = isTogether(dirty, family);
+  const waits = !prune && mustWait(changesOf(draft), together, denies);
+  if (waits) holdBack(draft, state, observed, ways ?? new Map());
   for (const set of draft.fresh) {
     // Nothing matches a new set before the chains do. But who comes to be isolated comes when the way to the class stands.
     const late = (member: string): boolean => {
-      if (set.role === 'isolated') return draft.addresses.get(member)?.enters.has(set.direction!) === true;
-      return set.role === 'local';
+      const { direction, role, name } = set;
+      const address = draft.addresses.get(member);
+      if (role === 'local' || RULES.includes(role)) return role === 'local';
+      if (role === 'isolated' && address?.enters.has(direction!) === true) return true;
+      return address?.waits.get(direction!)?.has(name) === false;
     };
     build(set, now(set.name), late);
   }
-  const denies = hasDenials(state);
-  if (prune && mustBeAtOnce(draft, newRoots, isTogether(dirty, family), denies)) {
+  if (!waits && mustBeAtOnce(draft, newRoots, together, denies)) {
     const touched = new Set(draft.outgrown);
     const local: MemberChange[] = [];
     for (const { changes } of draft.addresses.values()) {
       for (const change of changes) {
+        if (change.wanted === undefined && !prune) continue;
         if (change.role === 'local') local.push(change);
         else if (observed.sets.has(now(change.name)) && state.sets.has(change.name)) touched.add(change.name);
         else if (state.sets.has(change.name)) before.push(...toOperations([change], now));
@@ -229,7 +248,9 @@ export function planSets(
     );
     for (const name of touched) {
       flips.add(name);
-      turnOver(state.sets.get(name)!, copyName(now(name)));
+      const set = state.sets.get(name)!;
+      // Those who may not leave yet are in the copy too.
+      turnOver(prune ? set : withHeld(set, observed.sets.get(now(name))), copyName(now(name)));
     }
   } else {
     const moved = inPlace(draft, state, now, newRoots, prune);
