@@ -212,19 +212,21 @@ describe.each(['iptables', 'nftables'] as const)('%s', (backend) => {
         async ({ start, steps, flows }) => {
           const { world, compiler, machine, target, signal } = await begun(backend, start);
           let before = verdicts(world, flows);
-          for (const changes of steps) {
-            const { state } = compiler.update(change(world, changes));
+          for (const [at, changes] of steps.entries()) {
+            const { state, dirty } = compiler.update(change(world, changes));
             const after = verdicts(world, flows);
             const moments: string[] = [];
             machine.onChange = () => {
-              flows.forEach((one, at) => {
-                const [old, now] = [before[at]!, after[at]!];
+              flows.forEach((one, index) => {
+                const [old, now] = [before[index]!, after[index]!];
                 if ((old.egress || now.egress) && (old.ingress || now.ingress)) return;
                 for (const packet of packets(one))
                   if (machine.passes(packet)) moments.push(`leak ${packet.hook} ${describeFlow(one)}`);
               });
             };
-            await target.apply(target.plan(state, await target.observe(signal), { prune: false }), signal);
+            // As an agent begins, and as it goes on.
+            const how = at % 2 === 0 ? { prune: false } : { prune: false, dirty };
+            await target.apply(target.plan(state, await target.observe(signal), how), signal);
             expect(moments).toEqual([]);
             // And so when what was to leave leaves.
             await settle(target, state);
