@@ -37,7 +37,7 @@ export interface AddressChange {
   /** Directions in which it joins a class. */
   readonly classed: Set<Direction>;
   /** The sets on the way to the class in which it stays for now, though another one is wanted. */
-  readonly waits: Map<Direction, ReadonlySet<string>>;
+  readonly waits: ReadonlyMap<Direction, ReadonlySet<string>>;
 }
 
 /** What differs in one family. */
@@ -67,6 +67,10 @@ export const RULES: readonly SetRole[] = ['peer', 'block', 'named'];
 /** Whether a change is of its own named port, with the class of one that comes to be isolated or ceases to be. */
 export const isOwnPort = ({ enters, exits }: AddressChange, { role, direction, wanted }: MemberChange): boolean =>
   role === 'named' && direction === 'ingress' && (wanted === undefined ? exits : enters).has('ingress');
+
+/** Directions in which it moves from one class to another. */
+export const movesOf = ({ classed, enters }: AddressChange): Direction[] =>
+  [...classed].filter((direction) => !enters.has(direction));
 
 function addressOf(member: string): string {
   const comma = member.indexOf(',');

@@ -19,7 +19,7 @@ import type { ObservedFamily, ObservedIptables } from '../parse/iptables.ts';
 import { roleOf } from './draft.ts';
 import { planSets } from './sets.ts';
 import type { SetOperation, SetPlan } from './sets.ts';
-import type { Ways } from './waiting.ts';
+import { waysOf } from './waiting.ts';
 
 /** Changes of the chains of one family, for one commit. */
 export interface ChainOperations {
@@ -114,24 +114,9 @@ function planChains(
   };
 }
 
-function waysOf({ roots, chains }: FamilyState): Ways {
-  const ways = new Map<string, readonly string[]>();
-  const follow = (name: string | undefined, way: readonly string[]): void => {
-    const chain = chains.get(name ?? '');
-    if (chain?.kind === 'class') ways.set(chain.name, way);
-    if (chain?.kind !== 'dispatch') return;
-    for (const { protocol, set, chain: next } of chain.branches) {
-      if (protocol === undefined) follow(next, [...way, set]);
-    }
-    follow(chain.rest, way);
-  };
-  follow(roots.ingress, []);
-  follow(roots.egress, []);
-  return ways;
-}
-
 /** Whether all whom a class judges now would be found by the new roots, though nobody may be taken out of a set. */
-function covers(state: FirewallState, observed: ObservedIptables, ways: Readonly<Record<Family, Ways>>): boolean {
+function covers(state: FirewallState, observed: ObservedIptables): boolean {
+  const ways = { 4: waysOf(state.families[4]), 6: waysOf(state.families[6]) };
   for (const [name, { family, members }] of observed.sets) {
     const own = originalOf(name);
     if (name !== inForce(observed, own) || roleOf(name) !== 'class' || members.size === 0) continue;
@@ -165,15 +150,14 @@ export function planIptables(
   const prepare: SetOperation[] = [];
   const commit: SetOperation[] = [];
   const destroy: SetOperation[] = [];
-  const ways = prune ? undefined : { 4: waysOf(state.families[4]), 6: waysOf(state.families[6]) };
-  if (ways === undefined || covers(state, observed, ways)) {
+  if (prune || covers(state, observed)) {
     for (const family of FAMILIES) {
       const wanted = [
         ...renderLead(state.families[family], 'egress'),
         ...renderLead(state.families[family], 'ingress'),
       ];
       const newRoots = !sameRules(leadsOf(observed.families[family].chains.get(ENTRIES.FORWARD)), wanted);
-      const sets = planSets(state.families[family], observed, { prune, dirty, newRoots, ways: ways?.[family] });
+      const sets = planSets(state.families[family], observed, { prune, dirty, newRoots });
       prepare.push(...sets.before);
       commit.push(...sets.after);
       destroy.push(...sets.destroy);

@@ -7,18 +7,11 @@ import { createIptablesTarget } from '../target/iptables.ts';
 import { createFakeNetfilter } from '../../../test/support/firewall/fake-netfilter.ts';
 import type { FakeNetfilter } from '../../../test/support/firewall/fake-netfilter.ts';
 import { labels, pod, policy } from '../../../test/support/firewall/objects.ts';
+import { opening } from '../../../test/support/firewall/packet.ts';
 
 /** Whether somebody outside reaches a pod. */
 const opens = (machine: FakeNetfilter, destination: string, port: number): boolean =>
-  machine.passes({
-    hook: 'FORWARD',
-    source: '192.0.2.1',
-    destination,
-    protocol: 'tcp',
-    port,
-    state: 'NEW',
-    local: new Set<string>(),
-  });
+  machine.passes(opening('192.0.2.1', destination, port));
 
 /** A pod of the shop with a named port, and the policy that opens it. */
 const web = (name: string, address: string) => ({

@@ -9,10 +9,9 @@ import { dirtyKey } from '../model/types.ts';
 import type { ChainRule, CompiledSet, FamilyState, SetKind, SetRole } from '../model/types.ts';
 import { copyName, inForce } from '../parse/iptables.ts';
 import type { ObservedIptables, ObservedSet } from '../parse/iptables.ts';
-import { RULES, WAYS, draftFamily, isOwnPort } from './draft.ts';
+import { RULES, WAYS, draftFamily, isOwnPort, movesOf } from './draft.ts';
 import type { AddressChange, Draft, MemberChange } from './draft.ts';
 import { changesOf, holdBack, mustWait } from './waiting.ts';
-import type { Ways } from './waiting.ts';
 
 /** One change of a set, by the name that it has in the kernel. */
 export type SetOperation =
@@ -59,7 +58,7 @@ function mustBeAtOnce(draft: Draft, newRoots: boolean, together: boolean, denies
   let [enters, exits, joins, leaves] = [false, false, false, false];
   for (const address of draft.addresses.values()) {
     if (denies && address.changes.filter(({ role }) => RULES.includes(role)).length > 1) return true;
-    for (const direction of address.classed) if (!address.enters.has(direction)) return true;
+    if (movesOf(address).length > 0) return true;
     enters ||= address.enters.size > 0;
     exits ||= address.exits.size > 0;
     joins ||= address.joinsPeers;
@@ -171,17 +170,15 @@ function withHeld(set: CompiledSet, held: ObservedSet | undefined): CompiledSet 
 export function planSets(
   state: FamilyState,
   observed: ObservedIptables,
-  how: {
-    readonly prune: boolean;
-    readonly dirty?: ReadonlySet<string> | undefined;
-    readonly newRoots: boolean;
-    /** Asked for where nothing may be removed. */
-    readonly ways?: Ways | undefined;
-  },
+  how: { readonly prune: boolean; readonly dirty?: ReadonlySet<string> | undefined; readonly newRoots: boolean },
 ): SetPlan {
   const { family } = state;
-  const { prune, dirty, newRoots, ways } = how;
-  const draft = draftFamily(state, observed, dirty);
+  const { prune, dirty, newRoots } = how;
+  const differs = draftFamily(state, observed, dirty);
+  const denies = hasDenials(state);
+  const together = isTogether(dirty, family);
+  const waits = !prune && mustWait(changesOf(differs), together, denies);
+  const draft = waits ? holdBack(differs, state, observed) : differs;
   const before: SetOperation[] = [];
   const after: SetOperation[] = [];
   const destroy: SetOperation[] = [];
@@ -208,18 +205,13 @@ export function planSets(
       if (held.members.get(member) !== except) before.push({ op: 'add', set: spare, member, except });
     }
   };
-  const denies = hasDenials(state);
-  const together = isTogether(dirty, family);
-  const waits = !prune && mustWait(changesOf(draft), together, denies);
-  if (waits) holdBack(draft, state, observed, ways ?? new Map());
   for (const set of draft.fresh) {
     // Nothing matches a new set before the chains do. But who comes to be isolated comes when the way to the class stands.
     const late = (member: string): boolean => {
       const { direction, role, name } = set;
       const address = draft.addresses.get(member);
-      if (role === 'local' || RULES.includes(role)) return role === 'local';
-      if (role === 'isolated' && address?.enters.has(direction!) === true) return true;
-      return address?.waits.get(direction!)?.has(name) === false;
+      if (role === 'local' || (role === 'isolated' && address?.enters.has(direction!) === true)) return true;
+      return !RULES.includes(role) && address?.waits.get(direction!)?.has(name) === false;
     };
     build(set, now(set.name), late);
   }

@@ -4,13 +4,30 @@
  */
 import { describe, expect, test } from 'vitest';
 import { createPolicyCompiler } from '../compile/compiler.ts';
+import type { FirewallState } from '../model/types.ts';
 import { createFirewallTarget } from '../target/target.ts';
 import { createFakeNetfilter } from '../../../test/support/firewall/fake-netfilter.ts';
 import { createFakeNftables } from '../../../test/support/firewall/fake-nftables.ts';
 import { clusterPolicy, labels, namespace, pod, policy } from '../../../test/support/firewall/objects.ts';
+import { opening } from '../../../test/support/firewall/packet.ts';
+
+type Changes = Parameters<ReturnType<typeof createPolicyCompiler>['update']>[0];
 
 const BACKENDS = { iptables: createFakeNetfilter, nftables: createFakeNftables } as const;
 const { signal } = new AbortController();
+
+/** A machine that holds the first state of a cluster. */
+async function begun(backend: keyof typeof BACKENDS, start: Changes) {
+  const compiler = createPolicyCompiler({ node: 'n1' });
+  const machine = BACKENDS[backend]();
+  const target = createFirewallTarget({ runner: machine.runner, backend });
+  const sync = async ({ state }: { readonly state: FirewallState }, prune: boolean): Promise<void> => {
+    await target.apply(target.plan(state, await target.observe(signal), { prune }), signal);
+  };
+  await sync(compiler.update(start), true);
+  const reaches = (source: string, destination: string): boolean => machine.passes(opening(source, destination, 80));
+  return { compiler, machine, sync, reaches };
+}
 
 /** Who of two pods has an address that both claim: the first by name. */
 const FIRST = 'open/a';
@@ -38,30 +55,16 @@ describe.each(['iptables', 'nftables'] as const)('%s', (backend) => {
     ['taken', [podAt(FIRST, '10.1.1.3'), podAt(SECOND, '10.1.1.4')], '10.1.1.4', '10.1.1.3', '10.1.1.4'],
   ])('an address %s lets nobody in while nothing may be removed', async (_, pods, next, source, destination) => {
     for (let kinds = 0; kinds < 12; kinds++) {
-      const compiler = createPolicyCompiler({ node: 'n1' });
-      const machine = BACKENDS[backend]();
-      const target = createFirewallTarget({ runner: machine.runner, backend });
-      const first = compiler.update({
+      const { compiler, machine, sync, reaches } = await begun(backend, {
         pods: [...pods, podAt('open/c', '10.1.1.9'), podAt('shut/c', '10.1.1.8'), ...others(kinds)],
         policies: policies(kinds),
       });
-      await target.apply(target.plan(first.state, await target.observe(signal), { prune: true }), signal);
-      const reaches = (from: string, to: string) =>
-        machine.passes({
-          hook: 'FORWARD',
-          source: from,
-          destination: to,
-          protocol: 'tcp',
-          port: 80,
-          state: 'NEW',
-          local: new Set<string>(),
-        });
       expect(reaches(source, destination)).toBe(false);
       const moments: boolean[] = [];
       machine.onChange = () => moments.push(reaches(source, destination));
-      const { state } = compiler.update({ pods: [podAt(FIRST, next)] });
+      const update = compiler.update({ pods: [podAt(FIRST, next)] });
       for (const prune of [false, true]) {
-        await target.apply(target.plan(state, await target.observe(signal), { prune }), signal);
+        await sync(update, prune);
         expect(reaches(source, destination)).toBe(false);
       }
       expect([kinds, moments.includes(true)]).toEqual([kinds, false]);
@@ -82,33 +85,17 @@ describe.each(['iptables', 'nftables'] as const)('%s', (backend) => {
     });
     // Where nothing else is known of two sets, a pod joins the smaller one first: that of the rule that accepts.
     const ingress = [rule('Deny', 'all', {}), rule('Accept', 'new', { kind: 'new' })];
-    const compiler = createPolicyCompiler({ node: 'n1' });
-    const machine = BACKENDS[backend]();
-    const target = createFirewallTarget({ runner: machine.runner, backend });
-    const first = compiler.update({
+    const { compiler, machine, sync, reaches } = await begun(backend, {
       namespaces: [{ key: 'shop', object: namespace('shop') }],
       pods: [podAt('shop/a', '10.1.1.1')],
       policies: [{ key: 'shop/p', object: policy('shop/p', labels(), { ingress: [] }) }],
       clusterPolicies: [{ key: 'c', object: clusterPolicy('c', 'Admin', { ingress }) }],
     });
-    await target.apply(target.plan(first.state, await target.observe(signal), { prune: true }), signal);
-    const reaches = (from: string) =>
-      machine.passes({
-        hook: 'FORWARD',
-        source: from,
-        destination: '10.1.1.1',
-        protocol: 'tcp',
-        port: 80,
-        state: 'NEW',
-        local: new Set<string>(),
-      });
-    expect(reaches('10.1.1.2')).toBe(false);
+    expect(reaches('10.1.1.2', '10.1.1.1')).toBe(false);
     const moments: boolean[] = [];
-    machine.onChange = () => moments.push(reaches('10.1.1.2'));
-    const { state } = compiler.update({
-      pods: [{ key: 'shop/b', object: pod('shop/b', ['10.1.1.2'], { kind: 'new' }) }],
-    });
-    await target.apply(target.plan(state, await target.observe(signal), { prune: false }), signal);
+    machine.onChange = () => moments.push(reaches('10.1.1.2', '10.1.1.1'));
+    const comes = { key: 'shop/b', object: pod('shop/b', ['10.1.1.2'], { kind: 'new' }) };
+    await sync(compiler.update({ pods: [comes] }), false);
     expect(moments).not.toEqual([]);
     expect(moments).not.toContain(true);
   });

@@ -6,11 +6,25 @@
 import type { Direction, FamilyState } from '../model/types.ts';
 import { inForce } from '../parse/iptables.ts';
 import type { ObservedIptables } from '../parse/iptables.ts';
-import { RULES, isOwnPort } from './draft.ts';
-import type { Draft } from './draft.ts';
+import { RULES, isOwnPort, movesOf } from './draft.ts';
+import type { AddressChange, Draft } from './draft.ts';
 
 /** Sets that lead packets of every protocol to each class, its own among them where it is asked for; by chain. */
-export type Ways = ReadonlyMap<string, readonly string[]>;
+export function waysOf({ roots, chains }: FamilyState): ReadonlyMap<string, readonly string[]> {
+  const ways = new Map<string, readonly string[]>();
+  const follow = (name: string | undefined, way: readonly string[]): void => {
+    const chain = chains.get(name ?? '');
+    if (chain?.kind === 'class') ways.set(chain.name, way);
+    if (chain?.kind !== 'dispatch') return;
+    for (const { protocol, set, chain: next } of chain.branches) {
+      if (protocol === undefined) follow(next, [...way, set]);
+    }
+    follow(chain.rest, way);
+  };
+  follow(roots.ingress, []);
+  follow(roots.egress, []);
+  return ways;
+}
 
 /** Whose changes a plan holds, by address. */
 export interface Changes {
@@ -37,31 +51,32 @@ export function mustWait({ moves, joins, leaves }: Changes, together: boolean, d
 /** Who moves, joins and leaves by the sets of a family. */
 export function changesOf({ addresses }: Draft): Changes {
   const [moves, joins, leaves] = [new Set<string>(), new Set<string>(), new Set<string>()];
-  for (const [address, { classed, enters, joinsPeers, leavesPeers }] of addresses) {
-    for (const direction of classed) if (!enters.has(direction)) moves.add(address);
-    if (joinsPeers) joins.add(address);
-    if (leavesPeers) leaves.add(address);
+  for (const [address, change] of addresses) {
+    if (movesOf(change).length > 0) moves.add(address);
+    if (change.joinsPeers) joins.add(address);
+    if (change.leavesPeers) leaves.add(address);
   }
   return { moves, joins, leaves };
 }
 
-/** Takes out of a draft what must wait until others may leave: nobody moves, and nobody is known to the rules as more than before. */
-export function holdBack(draft: Draft, { sets }: FamilyState, observed: ObservedIptables, ways: Ways): void {
+/** A draft without what must wait until others may leave: nobody moves, and nobody is known to the rules as more than before. */
+export function holdBack(draft: Draft, state: FamilyState, observed: ObservedIptables): Draft {
+  const ways = waysOf(state);
   const wayNow = (direction: Direction, address: string): ReadonlySet<string> => {
-    const held = [...sets.values()].filter(
+    const held = [...state.sets.values()].filter(
       ({ role, direction: own, name }) =>
         role === 'class' && own === direction && observed.sets.get(inForce(observed, name))?.members.has(address),
     );
     return new Set(held.flatMap(({ chain = '' }) => ways.get(chain) ?? []));
   };
-  for (const [name, address] of draft.addresses) {
-    const { changes, classed, enters, waits } = address;
-    for (const direction of classed) if (!enters.has(direction)) waits.set(direction, wayNow(direction, name));
-    for (const direction of waits.keys()) classed.delete(direction);
-    const stays = changes.filter((change) => {
+  const hold = (address: AddressChange, name: string): AddressChange => {
+    const waits = new Map(movesOf(address).map((direction) => [direction, wayNow(direction, name)]));
+    const changes = address.changes.filter((change) => {
       if (RULES.includes(change.role)) return isOwnPort(address, change);
       return change.role === 'local' || !waits.has(change.direction!);
     });
-    changes.splice(0, changes.length, ...stays);
-  }
+    const classed = new Set([...address.classed].filter((direction) => !waits.has(direction)));
+    return { ...address, changes, classed, waits };
+  };
+  return { ...draft, addresses: new Map([...draft.addresses].map(([name, address]) => [name, hold(address, name)])) };
 }

@@ -20,6 +20,17 @@ export interface Packet {
   readonly state: 'NEW' | 'ESTABLISHED' | 'RELATED' | 'INVALID';
 }
 
+/** The packet that begins a flow of TCP through the node, from and to addresses that are not its own. */
+export const opening = (source: string, destination: string, port: number): Packet => ({
+  hook: 'FORWARD',
+  source,
+  destination,
+  protocol: 'tcp',
+  port,
+  state: 'NEW',
+  local: new Set(),
+});
+
 const addresses = new Map<string, Address>();
 const prefixes = new Map<string, Prefix>();
 
